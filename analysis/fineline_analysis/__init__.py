@@ -1,0 +1,1 @@
+"""Reads results, describes trajectories, fits laws, forecasts, judges and reports."""
