@@ -1,0 +1,184 @@
+"""Reads resources from YAML files, with errors that name the file, the field, what is wrong and what would be right.
+
+A file holds what `kubectl apply` takes: one or several documents, CheckpointEvals and the ConfigMaps they name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from fineline.errors import SpecError
+from fineline.resources.checkpoint_eval import CheckpointEval
+from fineline.resources.fields import PATTERN_WORDS
+
+MAX_FILE_BYTES = 4 * 1024 * 1024
+_KINDS = ("CheckpointEval", "ConfigMap")
+
+
+@dataclass(frozen=True)
+class ResourceFile:
+    """What one YAML file says: the evaluations in it, and the ConfigMaps' data by name."""
+
+    path: Path
+    evals: tuple[CheckpointEval, ...]
+    config_maps: Mapping[str, Mapping[str, str]]
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice: YAML would silently take the last one."""
+
+
+def _mapping_without_repeats(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if isinstance(key, Hashable):
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_repeats)
+
+
+def read_resources(path: Path) -> ResourceFile:
+    """Reads and validates a file. Raises `SpecError` that names the file and the field."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise SpecError(f"{path}: larger than {MAX_FILE_BYTES} bytes; is this the right file?")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file") from None
+    except UnicodeDecodeError:
+        raise SpecError(f"{path}: not UTF-8 text; a YAML file is expected") from None
+    except OSError as error:
+        raise SpecError(f"{path}: can't be read: {error.strerror}") from None
+    documents = _documents(text, str(path))
+    evals: list[CheckpointEval] = []
+    config_maps: dict[str, Mapping[str, str]] = {}
+    for document in documents:
+        match document.get("kind"):
+            case "CheckpointEval":
+                evals.append(checkpoint_eval(document, str(path)))
+            case "ConfigMap":
+                name, data = _config_map(document, str(path))
+                config_maps[name] = data
+            case kind:
+                raise SpecError(f"{path}: kind: is {kind!r}; known here are {' and '.join(_KINDS)}")
+    if not evals:
+        raise SpecError(f"{path}: holds no CheckpointEval; start with examples/ or `fineline run --help`")
+    return ResourceFile(path, tuple(evals), config_maps)
+
+
+def checkpoint_eval(values: Mapping[str, Any], origin: str) -> CheckpointEval:
+    """Validates one CheckpointEval given as plain values. `origin` stands at the start of every message."""
+    try:
+        return CheckpointEval.model_validate(values)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        causes = [detail for detail in details if not _is_consequence(detail, details)]
+        lines = [f"{origin}: {_sentence(CheckpointEval, detail)}" for detail in causes]
+        raise SpecError("\n".join(dict.fromkeys(lines))) from None
+
+
+def _documents(text: str, origin: str) -> list[Mapping[str, Any]]:
+    try:
+        documents = [document for document in yaml.load_all(text, _Loader) if document is not None]
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SpecError(f"{origin}: not valid YAML{where}: {error.problem}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise SpecError(f"{origin}: not valid YAML: {error}") from None
+    for document in documents:
+        if not isinstance(document, dict):
+            raise SpecError(f"{origin}: a document is a {type(document).__name__}; a mapping is expected")
+    return documents
+
+
+def _config_map(document: Mapping[str, Any], origin: str) -> tuple[str, Mapping[str, str]]:
+    metadata, data = document.get("metadata"), document.get("data")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if not isinstance(name, str):
+        raise SpecError(f"{origin}: metadata.name: a ConfigMap needs a name")
+    if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
+        raise SpecError(f"{origin}: data: ConfigMap {name} needs text values (write `key: |`)")
+    return name, data
+
+
+def _sentence(model: type[BaseModel], detail: ErrorDetails) -> str:
+    """One validation error as a sentence that starts with the path of the field."""
+    location = [part for part in detail["loc"] if not _is_union_branch(part)]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    value = detail["input"]
+    match detail["type"]:
+        case "extra_forbidden":
+            return f"{path}: unknown field{_suggestion(model, location)}"
+        case "missing":
+            return f"{path}: is required"
+        case "value_error":
+            return f"{path or 'resource'}: {detail['msg'].removeprefix('Value error, ')}"
+        case "string_type" if isinstance(value, int | float):
+            return f'{path}: must be text, is {value!r}: write it in quotes, "{value}"'
+        case "string_pattern_mismatch":
+            wanted = PATTERN_WORDS.get(detail["ctx"]["pattern"], f"must match {detail['ctx']['pattern']}")
+            return f"{path}: {wanted} (is {value!r})"
+        case _:
+            shown = repr(value) if len(repr(value)) <= 80 else f"a {type(value).__name__}"
+            return f"{path}: {_lower_first(detail['msg'])} (is {shown})"
+
+
+def _is_consequence(detail: ErrorDetails, details: list[ErrorDetails]) -> bool:
+    """A list counts as too short when its items were refused: the items' own errors say what is wrong."""
+    location = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        len(other["loc"]) > len(location) and other["loc"][: len(location)] == location for other in details
+    )
+
+
+def _is_union_branch(part: str | int) -> bool:
+    # pydantic names the branch of a union in the path, as in ("strategy", "constrained-str"); fields never look so.
+    return isinstance(part, str) and ("[" in part or part in {"constrained-str", "constrained-int", "nullable"})
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _suggestion(model: type[BaseModel], location: list[str | int]) -> str:
+    """The field that was probably meant, and all that there are."""
+    current: Any = model
+    for part in location[:-1]:
+        if isinstance(part, int):
+            continue
+        field = next((f for n, f in current.model_fields.items() if (f.alias or n) == part), None)
+        nested = _model_in(field.annotation) if field is not None else None
+        if nested is None:
+            return ""
+        current = nested
+    names = [field.alias or name for name, field in current.model_fields.items() if name != "status"]
+    close = difflib.get_close_matches(str(location[-1]), names, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(names)}"
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in {Union, UnionType, tuple, dict} or hasattr(annotation, "__metadata__"):
+        for argument in get_args(annotation):
+            found = _model_in(argument)
+            if found is not None:
+                return found
+    return None
