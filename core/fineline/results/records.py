@@ -1,0 +1,105 @@
+"""The small JSON records beside a unit's results: what was tried, and what failed for good; and the manifest.
+
+Readers ignore fields that they don't know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+from fineline.errors import ResultError
+from fineline.results.schemas import SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class FailureRecord:
+    """A permanent failure of a unit. `scope` is checkpoint or task: what a person must mend.
+
+    `at` is the time in ISO 8601, UTC.
+    """
+
+    reason: str
+    message: str
+    scope: str
+    at: str
+    attempts: int = 0
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> bytes:
+        return _json(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes, name: str) -> Self:
+        return cls(**_known(cls, data, name))
+
+
+@dataclass(frozen=True)
+class AttemptRecord:
+    """One try of a unit, written before it starts: a try that kills its pod leaves this behind."""
+
+    number: int
+    at: str
+    pod: str
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> bytes:
+        return _json(asdict(self))
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a result was made with; stands in the schema metadata of metrics.arrow.
+
+    `key_inputs` is what the key was computed from, in clear; `numerics_fingerprint` what else could move the last
+    digits. `seconds` has fetch, load, score, publish; `tokens` has scored and computed.
+    """
+
+    key_inputs: Mapping[str, Any]
+    software: Mapping[str, str]
+    device: str
+    seconds: Mapping[str, float]
+    tokens: Mapping[str, int]
+    prompts_cut: int
+    numerics_fingerprint: Mapping[str, Any]
+    sanity: Mapping[str, Any]
+    load: Mapping[str, Any]
+    samples_file: str = ""
+    samples_rows: int = 0
+    samples_digest: str = ""
+    notes: tuple[str, ...] = ()
+    data_digests: Mapping[str, str] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> bytes:
+        return _json(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes, name: str) -> Self:
+        values = _known(cls, data, name)
+        return cls(**{**values, "notes": tuple(values.get("notes", ()))})
+
+
+def _json(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, ensure_ascii=False, sort_keys=True, indent=1).encode()
+
+
+def _known(cls: type[Any], data: bytes, name: str) -> dict[str, Any]:
+    try:
+        values = json.loads(data)
+        version = values["schema_version"]
+    except (ValueError, KeyError, TypeError):
+        raise ResultError(f"{name}: not a Fineline record (truncated, or another program's)") from None
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise ResultError(
+            f"{name}: has schema version {version}; this Fineline reads up to {SCHEMA_VERSION}: upgrade it"
+        )
+    names = {item.name for item in fields(cls)}
+    known = {key: value for key, value in values.items() if key in names}
+    try:
+        cls(**known)
+    except TypeError as error:
+        raise ResultError(f"{name}: not a whole record: {error}") from None
+    return known
