@@ -1,0 +1,389 @@
+"""Makes a plan: looks at the checkpoints, the suite, the data and the results, and decides which units are left to do.
+
+`observe` reads the world into plain values; `decide` is a pure function of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from fineline.checkpoints import (
+    Checkpoint,
+    FindOptions,
+    Found,
+    Pin,
+    Position,
+    Selected,
+    explain_empty,
+    files_digest,
+    find,
+    select,
+    tokenizer_files,
+)
+from fineline.datasets import Mirror, read_mirror
+from fineline.errors import CheckpointError, SpecError
+from fineline.plan.data import task_data_digest
+from fineline.plan.keys import unit_key
+from fineline.plan.models import (
+    PlannedCheckpoint,
+    PlannedEngine,
+    PlannedFile,
+    PlannedRun,
+    PlannedTask,
+    PlannedUnit,
+    Slice,
+    WorkOrder,
+    key_inputs,
+)
+from fineline.plan.slices import Cost, cut
+from fineline.resources import CheckpointEval
+from fineline.resources.checkpoint_eval import Checkpoints, SuiteSpec
+from fineline.results import UnitAddress, UnitState, run_states
+from fineline.store import StoredObject, open_store, split_uri
+from fineline.suites import CustomSuite, Suite, SuiteTask, find_lock, load, parse, task_identity
+
+UNKNOWN_TOKENS = 50_000
+"""What a task of unknown size is taken to cost, in tokens."""
+
+LOAD_TOKENS = 200_000
+"""What fetching and loading a checkpoint costs, in tokens that could be scored meanwhile: both grow with its size."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Files that checkpoints don't carry themselves: the folder's URI and the objects in it."""
+
+    folder_uri: str
+    files: tuple[StoredObject, ...]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The world as a plan needs it."""
+
+    found: Found
+    suite: Suite | CustomSuite
+    mirror: Mirror | None
+    states: Mapping[UnitAddress, UnitState]
+    tokenizer: Elsewhere | None = None
+    config: Elsewhere | None = None
+
+
+@dataclass(frozen=True)
+class PutAside:
+    """A checkpoint or folder that is not evaluated, and why. `passing`: a further upload may end it."""
+
+    name: str
+    reason: str
+    message: str
+    passing: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The units of an evaluation that have no result yet, and what was found besides.
+
+    `reused` units have a result already; `failed` ones failed for good before (`fineline retry` forgets that).
+    """
+
+    order: WorkOrder
+    todo: tuple[PlannedUnit, ...]
+    reused: tuple[UnitAddress, ...]
+    failed: tuple[UnitAddress, ...]
+    put_aside: tuple[PutAside, ...]
+
+    @property
+    def units(self) -> int:
+        return len(self.todo) + len(self.reused) + len(self.failed)
+
+    @property
+    def addresses(self) -> tuple[UnitAddress, ...]:
+        """All units of the evaluation, whether done or not."""
+        return tuple(sorted({*self.reused, *self.failed, *(self.order.address(unit) for unit in self.todo)}))
+
+    @property
+    def estimated_tokens(self) -> int:
+        return sum(self.order.tasks[unit.task].estimated_tokens or UNKNOWN_TOKENS for unit in self.todo)
+
+    def slices(self, count: int) -> tuple[Slice, ...]:
+        """At most `count` slices of about the same cost."""
+        costs = [
+            Cost(unit.checkpoint, self.order.tasks[unit.task].estimated_tokens or UNKNOWN_TOKENS, LOAD_TOKENS)
+            for unit in self.todo
+        ]
+        return tuple(
+            _slice(index, self.order, self.todo[part.start : part.stop]) for index, part in enumerate(cut(costs, count))
+        )
+
+
+def make_plan(
+    evaluation: CheckpointEval,
+    *,
+    results_uri: str,
+    suite_files: Mapping[str, str] | None = None,
+    now: datetime | None = None,
+) -> Plan:
+    """Observes and decides. `suite_files` are those of the ConfigMap that `spec.suite.configMap` names.
+
+    `SpecError` where the resource can't be meant, `CheckpointError` where nothing can be evaluated, `StoreError`.
+    """
+    return decide(evaluation, observe(evaluation, results_uri, suite_files, now), results_uri, suite_files)
+
+
+def observe(
+    evaluation: CheckpointEval,
+    results_uri: str,
+    suite_files: Mapping[str, str] | None = None,
+    now: datetime | None = None,
+) -> Observed:
+    """Lists the checkpoints once and the run's results once, and reads the small files that keys depend on."""
+    spec = evaluation.spec
+    suite = suite_of(spec.suite, suite_files)
+    checkpoints = spec.checkpoints
+    store = open_store(checkpoints.uri, requester_pays=checkpoints.requester_pays)
+    found = find(store, _find_options(evaluation), now=now)
+    datasets = spec.suite.datasets
+    return Observed(
+        found=found,
+        suite=suite,
+        mirror=read_mirror(open_store(datasets)) if datasets is not None else None,
+        states=run_states(open_store(results_uri), spec.run.name),
+        tokenizer=_tokenizer_elsewhere(checkpoints),
+        config=_config_elsewhere(checkpoints),
+    )
+
+
+def decide(
+    evaluation: CheckpointEval, observed: Observed, results_uri: str, suite_files: Mapping[str, str] | None = None
+) -> Plan:
+    """The plan that follows from what was observed."""
+    checkpoints, put_aside = _planned_checkpoints(evaluation, observed)
+    order = _work_order(evaluation, observed, checkpoints, results_uri, suite_files)
+    todo: list[PlannedUnit] = []
+    reused: list[UnitAddress] = []
+    failed: list[UnitAddress] = []
+    for checkpoint_index, checkpoint in enumerate(order.checkpoints):
+        for task_index, task in enumerate(order.tasks):
+            key = unit_key(key_inputs(order, checkpoint, task))
+            unit = PlannedUnit(checkpoint=checkpoint_index, task=task_index, key=key)
+            address = order.address(unit)
+            state = observed.states.get(address, UnitState())
+            if state.committed:
+                reused.append(address)
+            elif state.failed:
+                failed.append(address)
+            else:
+                todo.append(unit)
+    return Plan(order, tuple(todo), tuple(reused), tuple(failed), put_aside)
+
+
+def suite_of(spec: SuiteSpec, suite_files: Mapping[str, str] | None) -> Suite | CustomSuite:
+    """The suite that a resource names. Without one, its `tasks` are lm-eval's own."""
+    if spec.config_map is not None:
+        if suite_files is None:
+            raise SpecError(f"spec.suite.configMap: there is no ConfigMap, nor a folder, called {spec.config_map}")
+        return parse(suite_files, spec.config_map)
+    return load(spec.name or "fine-line")
+
+
+def _find_options(evaluation: CheckpointEval) -> FindOptions:
+    checkpoints = evaluation.spec.checkpoints
+    if checkpoints.positions_from is not None:
+        raise SpecError("spec.checkpoints.positionsFrom: needs a cluster; give spec.checkpoints.positions instead")
+    return FindOptions(
+        positions={
+            name: Position(given.branch, given.step, given.tokens) for name, given in checkpoints.positions.items()
+        },
+        tokens_per_step=evaluation.spec.run.tokens_per_step,
+        allow_pickle=checkpoints.allow_pickle,
+        config_elsewhere=checkpoints.config is not None,
+    )
+
+
+def _tokenizer_elsewhere(checkpoints: Checkpoints) -> Elsewhere | None:
+    if checkpoints.tokenizer is None:
+        return None
+    store = open_store(checkpoints.tokenizer, requester_pays=checkpoints.requester_pays)
+    files = tokenizer_files(store.list_level().objects)
+    if not files:
+        message = f"spec.checkpoints.tokenizer: {store.uri} holds no tokenizer (tokenizer.json, tokenizer.model, …)"
+        raise SpecError(message)
+    return Elsewhere(store.uri, files)
+
+
+def _config_elsewhere(checkpoints: Checkpoints) -> Elsewhere | None:
+    if checkpoints.config is None:
+        return None
+    folder_uri, name = split_uri(checkpoints.config)
+    store = open_store(folder_uri, requester_pays=checkpoints.requester_pays)
+    item = store.head(name or "config.json")
+    if item is None:
+        raise SpecError(f"spec.checkpoints.config: {store.uri}{name or 'config.json'} is not there")
+    return Elsewhere(store.uri, (item,))
+
+
+def _planned_checkpoints(
+    evaluation: CheckpointEval, observed: Observed
+) -> tuple[tuple[PlannedCheckpoint, ...], tuple[PutAside, ...]]:
+    found = observed.found
+    if not found.checkpoints:
+        raise CheckpointError(explain_empty(found), reason="NoCheckpoint")
+    selected = _selected(evaluation.spec.checkpoints, found)
+    put_aside = [PutAside(item.folder or ".", "PositionUnknown", item.message, False) for item in found.not_understood]
+    put_aside += [
+        PutAside(item.name, item.problem.reason, item.problem.message, item.problem.passing)
+        for item in selected.incomplete
+        if item.problem is not None
+    ]
+    put_aside += [PutAside(f"step {item.step}", item.error.reason, str(item.error), False) for item in selected.missing]
+    planned: list[PlannedCheckpoint] = []
+    for checkpoint in selected.checkpoints:
+        try:
+            planned.append(_planned_checkpoint(checkpoint, observed))
+        except CheckpointError as error:
+            put_aside.append(PutAside(checkpoint.name, error.reason, str(error), False))
+    if not planned:
+        message = put_aside[-1].message if put_aside else "spec.checkpoints.select: selects none of the checkpoints"
+        raise CheckpointError(message, reason=put_aside[-1].reason if put_aside else "NoCheckpoint")
+    return tuple(planned), tuple(put_aside)
+
+
+def _selected(checkpoints: Checkpoints, found: Found) -> Selected:
+    if checkpoints.pinned is not None:
+        pins = [Pin(pin.branch, pin.step, pin.digest) for pin in checkpoints.pinned]
+        return select(found.checkpoints, pinned=pins)
+    choice = checkpoints.select
+    if choice is None:
+        return select(found.checkpoints)
+    return select(
+        found.checkpoints,
+        steps=choice.steps,
+        every=choice.every,
+        last=choice.last,
+        from_step=choice.from_,
+        to_step=choice.to,
+    )
+
+
+def _planned_checkpoint(checkpoint: Checkpoint, observed: Observed) -> PlannedCheckpoint:
+    root = observed.found.uri
+    weights_folder = f"{checkpoint.weights_folder}/" if checkpoint.weights_folder else ""
+    files = [_planned_file(root, item, item.name.removeprefix(weights_folder)) for item in checkpoint.loaded]
+    digest = checkpoint.digest
+    if observed.config is not None:
+        config = observed.config.files[0]
+        files = [file for file in files if file.local_name != "config.json"]
+        files.append(_planned_file(observed.config.folder_uri, config, "config.json"))
+        digest = hashlib.sha256(f"{digest}{files_digest([config])}".encode()).hexdigest()
+    tokenizer = observed.tokenizer or _own_tokenizer(checkpoint, root)
+    files += [_planned_file(tokenizer.folder_uri, item, item.name.rpartition("/")[2]) for item in tokenizer.files]
+    return PlannedCheckpoint(
+        uri=f"{root}{checkpoint.folder}",
+        branch=checkpoint.position.branch,
+        step=checkpoint.position.step,
+        tokens=checkpoint.position.tokens,
+        digest=digest,
+        tokenizer_digest=files_digest(tokenizer.files, _folder_of(tokenizer.files)),
+        files=tuple(files),
+    )
+
+
+def _own_tokenizer(checkpoint: Checkpoint, root: str) -> Elsewhere:
+    for folder in dict.fromkeys((checkpoint.weights_folder, checkpoint.folder)):
+        files = tokenizer_files(checkpoint.inventory, folder)
+        if files:
+            return Elsewhere(root, files)
+    message = f"{root}{checkpoint.folder}: carries no tokenizer; name its folder in spec.checkpoints.tokenizer"
+    raise CheckpointError(message, reason="TokenizerMissing")
+
+
+def _folder_of(files: tuple[StoredObject, ...]) -> str:
+    return files[0].name.rpartition("/")[0]
+
+
+def _planned_file(folder_uri: str, item: StoredObject, local_name: str) -> PlannedFile:
+    return PlannedFile(folder_uri=folder_uri, name=item.name, local_name=local_name, size=item.size, etag=item.etag)
+
+
+def _work_order(
+    evaluation: CheckpointEval,
+    observed: Observed,
+    checkpoints: tuple[PlannedCheckpoint, ...],
+    results_uri: str,
+    suite_files: Mapping[str, str] | None,
+) -> WorkOrder:
+    spec = evaluation.spec
+    custom = isinstance(observed.suite, CustomSuite)
+    return WorkOrder(
+        eval_name=evaluation.metadata.name,
+        run=PlannedRun(
+            name=spec.run.name,
+            family=spec.run.family,
+            parameters=spec.run.parameters,
+            tokens_per_step=spec.run.tokens_per_step,
+            strategy=dict(spec.run.strategy),
+        ),
+        engine=PlannedEngine(
+            backend=spec.engine.backend,
+            dtype=spec.engine.dtype,
+            max_model_len=spec.engine.max_model_len,
+            tensor_parallel_size=spec.engine.tensor_parallel_size,
+            add_bos=spec.engine.add_bos,
+            args=dict(spec.engine.args),
+        ),
+        checkpoints=checkpoints,
+        tasks=tuple(_planned_task(task, observed) for task in _suite_tasks(spec.suite, observed.suite)),
+        suite_name=observed.suite.name,
+        suite_files=dict(suite_files) if custom and suite_files is not None else None,
+        datasets_uri=spec.suite.datasets,
+        results_uri=results_uri,
+        allow_code_execution=spec.suite.allow_code_execution,
+        allow_pickle=spec.checkpoints.allow_pickle,
+        requester_pays=spec.checkpoints.requester_pays,
+        attempts=spec.pods.attempts,
+    )
+
+
+def _suite_tasks(spec: SuiteSpec, suite: Suite | CustomSuite) -> tuple[SuiteTask, ...]:
+    if spec.tasks is None:
+        return suite.tasks
+    return tuple(SuiteTask(given.task, given.shots, given.limit, given.domain) for given in spec.tasks)
+
+
+def _planned_task(task: SuiteTask, observed: Observed) -> PlannedTask:
+    lock = find_lock(task.task)
+    return PlannedTask(
+        task=task.task,
+        shots=task.shots,
+        limit=task.limit,
+        domain=task.domain,
+        identity=task_identity(observed.suite, task.task),
+        data_digest=task_data_digest(observed.suite, task.task, observed.mirror),
+        estimated_tokens=_estimated_tokens(lock.tokens, lock.documents, task.limit) if lock is not None else None,
+    )
+
+
+def _estimated_tokens(tokens: int | None, documents: int | None, limit: int | None) -> int | None:
+    if tokens is None or limit is None or not documents or limit >= documents:
+        return tokens
+    return round(tokens * limit / documents)
+
+
+def _slice(index: int, order: WorkOrder, units: tuple[PlannedUnit, ...]) -> Slice:
+    """A slice that carries only the checkpoints and tasks that its units need."""
+    checkpoints = sorted({unit.checkpoint for unit in units})
+    tasks = sorted({unit.task for unit in units})
+    own = order.model_copy(
+        update={
+            "checkpoints": tuple(order.checkpoints[i] for i in checkpoints),
+            "tasks": tuple(order.tasks[i] for i in tasks),
+        }
+    )
+    moved = tuple(
+        PlannedUnit(checkpoint=checkpoints.index(unit.checkpoint), task=tasks.index(unit.task), key=unit.key)
+        for unit in units
+    )
+    return Slice(index=index, order=own, units=moved)
