@@ -1,0 +1,131 @@
+"""From text to token ids, exactly as lm-eval's `hf` does it.
+
+Its rules, which move scores when they are missed: spaces at a context's end belong to the continuation; context and
+continuation are encoded together and cut at the context's own length; an empty context is the BOS token, or EOS; text
+that already starts with it gets no second one; what does not fit into the window is cut from the left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fineline.errors import CheckpointError
+
+_BATCH = 256
+_TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges*", "special_tokens_map.json", "added_tokens.json", "*.model")
+
+Pair = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+class Encoder:
+    """A checkpoint's tokenizer under a BOS policy. `add_bos` None is the tokenizer's own."""
+
+    def __init__(self, folder: Path, add_bos: bool | None) -> None:  # noqa: FBT001 - a value of the settings
+        import transformers
+
+        options: dict[str, Any] = {} if add_bos is None else {"add_bos_token": add_bos}
+        try:
+            self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(folder), use_fast=True, **options)
+        except Exception as error:
+            raise CheckpointError(
+                f"{folder.name}: its tokenizer can't be read: {error}", reason="TokenizerMissing"
+            ) from error
+        self._add_bos = add_bos
+        own = self._tokenizer.bos_token_id
+        prefix = own if own is not None else self._tokenizer.eos_token_id
+        if prefix is None:
+            raise CheckpointError(
+                f"{folder.name}: its tokenizer has neither a BOS nor an EOS token to score a first token after",
+                reason="TokenizerMismatch",
+            )
+        self.prefix_token = int(prefix)
+        self._prefix_text = str(self._tokenizer.decode(self.prefix_token))
+        eos = self._tokenizer.eos_token_id
+        self.eos_text: str | None = None if eos is None else str(self._tokenizer.decode(eos))
+        # Token ids recur by the million: one object each instead of one object a place.
+        self._interned = list(range(len(self._tokenizer) + 1024))
+
+    def texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Each text as `tok_encode` gives it."""
+        return self._encode(texts, lambda text: False if text.startswith(self._prefix_text) else self._add_bos)
+
+    def continuations(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Each text without any special token."""
+        return self._encode(texts, lambda _: False)
+
+    def prompts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Each text as the start of a generation: here lm-eval looks for the BOS token's text alone."""
+        bos = self._tokenizer.bos_token
+        return self._encode(texts, lambda text: False if bos is not None and text.startswith(bos) else self._add_bos)
+
+    def pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Pair]:
+        """Context and continuation of each pair, not yet cut to a window; either may be empty."""
+        moved = [_move_spaces(context, continuation) for context, continuation in pairs]
+        known = _encode_once(
+            self.texts,
+            (text for context, continuation in moved if context for text in (context, context + continuation)),
+        )
+        alone = _encode_once(self.continuations, (continuation for context, continuation in moved if not context))
+        encoded: list[Pair] = []
+        for context, continuation in moved:
+            if context:
+                start = known[context]
+                encoded.append((start, known[context + continuation][len(start) :]))
+                continue
+            ids = alone[continuation]
+            if ids and ids[0] == self.prefix_token:
+                encoded.append((ids[:1], ids[1:]))
+            else:
+                encoded.append(((self.prefix_token,), ids))
+        return encoded
+
+    def intern(self, ids: Iterable[int]) -> tuple[int, ...]:
+        """The ids as a tuple that shares its numbers with all others."""
+        table = self._interned
+        return tuple([table[number] if number < len(table) else number for number in ids])
+
+    def _encode(self, texts: Sequence[str], special: Callable[[str], bool | None]) -> list[tuple[int, ...]]:
+        found: list[tuple[int, ...]] = [()] * len(texts)
+        by_option: dict[bool | None, list[int]] = {}
+        for index, text in enumerate(texts):
+            by_option.setdefault(special(text), []).append(index)
+        for option, indices in by_option.items():
+            arguments = {} if option is None else {"add_special_tokens": option}
+            for start in range(0, len(indices), _BATCH):
+                batch = indices[start : start + _BATCH]
+                answer = self._tokenizer(
+                    [texts[index] for index in batch],
+                    return_attention_mask=False,
+                    return_token_type_ids=False,
+                    verbose=False,
+                    **arguments,
+                )
+                for index, ids in zip(batch, answer["input_ids"], strict=True):
+                    found[index] = self.intern(ids)
+        return found
+
+
+def tokenizer_digest(folder: Path) -> str:
+    """SHA-256 over the tokenizer's files in a checkpoint's folder: their names and bytes."""
+    files = sorted({file for pattern in _TOKENIZER_FILES for file in folder.glob(pattern) if file.is_file()})
+    digest = hashlib.sha256()
+    for file in files:
+        content = file.read_bytes()
+        digest.update(f"{file.name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _move_spaces(context: str, continuation: str) -> tuple[str, str]:
+    kept = context.rstrip()
+    return kept, context[len(kept) :] + continuation
+
+
+def _encode_once(
+    encode: Callable[[Sequence[str]], list[tuple[int, ...]]], texts: Iterable[str]
+) -> dict[str, tuple[int, ...]]:
+    unique = list(dict.fromkeys(texts))
+    return dict(zip(unique, encode(unique), strict=True))
