@@ -31,13 +31,22 @@ class _Fault:
     then: Callable[[], object] | None = None
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A request that came; the names of its headers in small letters."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+
+
 @dataclass
 class FaultProxy:
-    """What the proxy does to requests. `requests` records each as (method, path, value of its Range header)."""
+    """What the proxy does to requests. `requests` records all that came."""
 
     upstream_port: int
     port: int = 0
-    requests: list[tuple[str, str, str]] = field(default_factory=list)
+    requests: list[Seen] = field(default_factory=list)
     bytes_per_second: float | None = None
     _faults: list[_Fault] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -75,13 +84,13 @@ class FaultProxy:
         with self._lock:
             self._faults.append(fault)
 
-    def _met(self, method: str, path: str, span: str) -> dict[str, _Fault]:
+    def _met(self, request: Seen) -> dict[str, _Fault]:
         """The faults that this request meets, by kind, each counted down."""
         met: dict[str, _Fault] = {}
         with self._lock:
-            self.requests.append((method, path, span))
+            self.requests.append(request)
             for fault in self._faults:
-                if fault.times > 0 and fault.method in (None, method) and fault.kind not in met:
+                if fault.times > 0 and fault.method in (None, request.method) and fault.kind not in met:
                     fault.times -= 1
                     met[fault.kind] = fault
         return met
@@ -99,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass(self) -> None:
         body = self._body()
-        faults = self.proxy._met(self.command, self.path, self.headers.get("Range", ""))
+        faults = self.proxy._met(Seen(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
         if "delay" in faults:
             time.sleep(faults["delay"].seconds)
         if "refuse" in faults:

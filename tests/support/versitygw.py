@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -92,7 +93,7 @@ def serve(
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait_for(port, process, folder / "versitygw.log")
+        _wait_for(port, process, folder / "versitygw.log", tls="--cert" in options)
         yield S3Server(f"http://127.0.0.1:{port}", data, access_key, secret_key, process)
     finally:
         process.terminate()
@@ -109,12 +110,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path, *, tls: bool) -> None:
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     end = time.monotonic() + 30
     while time.monotonic() < end:
         if process.poll() is not None:
             break
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        connection = (
+            http.client.HTTPSConnection("127.0.0.1", port, timeout=2, context=trusting)
+            if tls
+            else http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        )
         try:
             connection.request("GET", "/")
             connection.getresponse()

@@ -384,7 +384,7 @@ def _fail(uri: str, error: Exception) -> NoReturn:
             f"{uri}: no usable credentials ({what}). Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, "
             "or give the pod's service account a role."
         ) from error
-    if isinstance(error, said.SSLError):
+    if isinstance(error, said.SSLError) and "certificate" in what:
         raise StoreUnavailable(f"{uri}: {what}. For a CA of your own set AWS_CA_BUNDLE to its file.") from error
     if isinstance(error, _CUT):
         raise StoreUnavailable(

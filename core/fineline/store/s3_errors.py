@@ -31,16 +31,21 @@ class Meaning:
 
 UNKNOWN = Meaning(StoreError, "the store refused", "Look the code up in the store's documentation.")
 
-_DENIED = Meaning(
-    StoreDenied,
-    "access denied",
+_GRANT = (
     "Grant these credentials s3:ListBucket on the bucket and s3:GetObject (for results also s3:PutObject and "
-    "s3:DeleteObject) on its objects; a bucket whose requester pays must be opened as one.",
+    "s3:DeleteObject) on its objects; a bucket whose requester pays must be opened as one."
 )
+_DENIED = Meaning(StoreDenied, "access denied", _GRANT)
+# All that is known when a HEAD was refused, for its answer has no body.
+_REFUSED = Meaning(StoreDenied, "access denied", f"{_CREDENTIALS} {_GRANT}")
 _EXPIRED = Meaning(StoreDenied, "the credentials have expired", "Renew them, or use a role that is renewed by itself.")
 _WRONG_REGION = Meaning(StoreError, "the bucket is in another region", _REGION)
 _SLOW_DOWN = Meaning(Unavailable, "the store asks to slow down", _LATER)
-_BROKEN = Meaning(Unavailable, "the store failed", _LATER)
+_BROKEN = Meaning(
+    Unavailable,
+    "the store failed",
+    "It was tried several times; try again later, or check AWS_ENDPOINT_URL if it never worked.",
+)
 _FULL = Meaning(StoreFull, "the store has no room left", "Free some space or raise its quota.")
 
 _MEANINGS = {
@@ -51,8 +56,12 @@ _MEANINGS = {
     **dict.fromkeys(
         EXISTS_CODES, Meaning(ObjectChanged, "the object is not the one that was listed", "List it again.")
     ),
-    **dict.fromkeys(("403", "AccessDenied", "Forbidden", "AllAccessDisabled"), _DENIED),
-    "InvalidAccessKeyId": Meaning(StoreDenied, "the access key is not known to the store", _CREDENTIALS),
+    **dict.fromkeys(("AccessDenied", "AllAccessDisabled"), _DENIED),
+    **dict.fromkeys(("403", "Forbidden"), _REFUSED),
+    **dict.fromkeys(
+        ("InvalidAccessKeyId", "XAdminUserNotFound"),
+        Meaning(StoreDenied, "the access key is not known to the store", _CREDENTIALS),
+    ),
     "SignatureDoesNotMatch": Meaning(StoreDenied, "the secret key does not fit the access key", _CREDENTIALS),
     "401": Meaning(StoreDenied, "the credentials were refused", _CREDENTIALS),
     "InvalidToken": Meaning(StoreDenied, "the session token is not valid", _CREDENTIALS),
@@ -76,6 +85,7 @@ def meaning_of(code: str, status: int) -> Meaning:
     """The meaning of an error code, or of the HTTP status where the code is not known."""
     if code in _MEANINGS:
         return _MEANINGS[code]
-    if str(status) in _MEANINGS:
+    # Other statuses mean too much: a 404 is a missing object, bucket or user.
+    if status in (401, 403, 429, 507):
         return _MEANINGS[str(status)]
     return _BROKEN if status >= 500 else UNKNOWN
