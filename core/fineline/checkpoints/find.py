@@ -1,0 +1,256 @@
+"""Finds the checkpoints under a prefix from one listing.
+
+The name of a folder is read before the files in it, for a file costs a request: `trainer_state.json`, `.metadata.json`
+and `latest` are read only where neither the mapping nor the name tells a position. `inspect` reads them for a selected
+checkpoint and says where they disagree. An index is read only where names of shards don't tell how many there are.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+
+from fineline.checkpoints.checkpoint import Checkpoint, Duplicate, Found, NotUnderstood, Position, Problem
+from fineline.checkpoints.completeness import Weights, not_finished, read_index, safetensors_weights
+from fineline.checkpoints.folders import Candidate, Folder, branch_of, is_too_long, sort_listing
+from fineline.checkpoints.formats import CONFIG, GENERATION_CONFIG, READABLE, is_weights_file, preference, refusal
+from fineline.checkpoints.identity import files_digest
+from fineline.checkpoints.metadata import read_metadata
+from fineline.checkpoints.names import MAX_STEP, MAX_TOKENS, TOKENS_A_STEP_WITHOUT_STEPS, Reading
+from fineline.store.interface import Store, StoredObject
+
+_CONCURRENT_READS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class FindOptions:
+    """How to read a prefix, as `spec.checkpoints` and a CheckpointSource's `complete` say it.
+
+    - `positions`: by folder name, or by path below the prefix; they count before all else.
+    - `tokens_per_step`: tokens of a step, where names and files don't tell tokens.
+    - `marker`: name of a file that must be in a complete checkpoint.
+    - `settle_seconds`: how long nothing in a complete checkpoint has changed.
+    - `allow_pickle`: changes what is said of `.bin`; reading them is a later step.
+    - `config_elsewhere`: the checkpoints' own config.json is neither needed nor loaded, nor in their digests.
+    """
+
+    positions: Mapping[str, Position] = field(default_factory=dict)
+    tokens_per_step: int | None = None
+    marker: str | None = None
+    settle_seconds: float = 0
+    allow_pickle: bool = False
+    config_elsewhere: bool = False
+
+
+def find(store: Store, options: FindOptions | None = None, *, now: datetime | None = None) -> Found:
+    """Every checkpoint in `store`, ordered by (branch, tokens or step); the store's root may itself be one.
+
+    Lists once, and whole: a listing that fails raises StoreError and gives nothing. No weights are read. `now` is the
+    time that `settle_seconds` counts back from, by default this machine's.
+    """
+    options = options or FindOptions()
+    now = now or datetime.now(UTC)
+    sorted_listing = sort_listing(store.list(), store.uri.rstrip("/").rpartition("/")[2], options.positions)
+    not_understood = [NotUnderstood(path, _unsafe(path)) for path in sorted_listing.unsafe]
+    candidates = list(sorted_listing.named.values())
+    said_inside = set()
+    unnamed = list(sorted_listing.unnamed.values())
+    for candidate, reading in zip(unnamed, _read_inside(store, unnamed), strict=True):
+        if reading is None:
+            not_understood.append(NotUnderstood(candidate.path, _no_position(candidate)))
+        else:
+            candidate.position = reading
+            candidates.append(candidate)
+            said_inside.add(candidate.path)
+    checkpoints = []
+    for candidate in candidates:
+        if is_too_long(candidate):
+            not_understood.append(NotUnderstood(candidate.path, _long(candidate.path)))
+        else:
+            checkpoints.append(_checkpoint(store, candidate, options, now))
+    checkpoints, duplicates = _without_duplicates(checkpoints, said_inside)
+    return Found(
+        uri=store.uri,
+        checkpoints=_in_order(checkpoints),
+        not_understood=tuple(sorted(not_understood, key=lambda aside: aside.folder)),
+        duplicates=duplicates,
+    )
+
+
+def explain_empty(found: Found) -> str:
+    """One sentence on why there is nothing to evaluate in what was found, and what to do."""
+    if found.checkpoints:
+        first = next(checkpoint for checkpoint in found.checkpoints if checkpoint.problem)
+        message = first.problem.message if first.problem else ""
+        return f"{found.uri}: none of the {len(found.checkpoints):,} checkpoints is complete. The first: {message}"
+    if found.not_understood:
+        names = ", ".join(ascii(aside.folder or ".") for aside in found.not_understood[:5])
+        return (
+            f"{found.uri}: {len(found.not_understood):,} folders hold weights, and the position of none can be read: "
+            f"{names}. {found.not_understood[0].message}"
+        )
+    return (
+        f"{found.uri}: no checkpoint is there: no config.json with model.safetensors or its shards, and no other known "
+        "format. Check the URI."
+    )
+
+
+def _read_inside(store: Store, candidates: Sequence[Candidate]) -> list[Reading | None]:
+    if not candidates:
+        return []
+    with ThreadPoolExecutor(min(_CONCURRENT_READS, len(candidates))) as pool:
+        return list(pool.map(lambda candidate: _read_candidate(store, candidate), candidates))
+
+
+def _read_candidate(store: Store, candidate: Candidate) -> Reading | None:
+    own = [folder for folder in candidate.folders if folder.path == candidate.path]
+    for folder in own + candidate.weights():
+        reading = read_metadata(store, folder.files)
+        if reading is not None:
+            return reading
+    return None
+
+
+def _checkpoint(store: Store, candidate: Candidate, options: FindOptions, now: datetime) -> Checkpoint:
+    main = _main_weights(candidate)
+    problem = refusal(main.format, candidate.path or ".", main.path, main.files, allow_pickle=options.allow_pickle)
+    if main.format in READABLE:
+        weights = safetensors_weights(
+            main.path or ".", main.files, partial(read_index, store), config_elsewhere=options.config_elsewhere
+        )
+    else:
+        weights = Weights(_loaded_as_listed(main), None)
+    problem = problem or weights.problem or _rivals(candidate, main)
+    inventory = tuple(item for folder in candidate.folders for item in folder.files.values())
+    if problem is None and (options.marker is not None or options.settle_seconds > 0):
+        problem = not_finished(
+            (candidate.path, main.path),
+            inventory,
+            marker=options.marker,
+            settle_seconds=options.settle_seconds,
+            now=now,
+        )
+    return Checkpoint(
+        folder=candidate.path,
+        weights_folder=main.path,
+        position=_position(candidate, options.tokens_per_step),
+        format=main.format,
+        inventory=inventory,
+        loaded=weights.loaded,
+        digest=files_digest(weights.loaded, main.path),
+        size=sum(item.size for item in weights.loaded),
+        problem=problem,
+    )
+
+
+def _main_weights(candidate: Candidate) -> Folder:
+    """Of the folders with weights the one in the best format, nearest to the checkpoint's own folder."""
+    return min(candidate.weights() or candidate.folders, key=lambda folder: (*_rank(folder), folder.path))
+
+
+def _rank(folder: Folder) -> tuple[int, int]:
+    return preference(folder.format), folder.path.count("/") + bool(folder.path)
+
+
+def _rivals(candidate: Candidate, main: Folder) -> Problem | None:
+    """Two folders of readable weights, equally near (`step1000/model` and `step1000/ema`): nobody can say which."""
+    rivals = sorted(folder.path for folder in candidate.folders if folder is not main and _rank(folder) == _rank(main))
+    if not rivals or main.format not in READABLE:
+        return None
+    return Problem(
+        "WeightsAmbiguous",
+        f"{candidate.path or '.'}: holds weights in {main.path} and in {rivals[0]}. Move the one that is not meant.",
+    )
+
+
+def _loaded_as_listed(folder: Folder) -> tuple[StoredObject, ...]:
+    return tuple(
+        item
+        for name, item in folder.files.items()
+        if is_weights_file(folder.format, name) or name in (CONFIG, GENERATION_CONFIG)
+    )
+
+
+def _position(candidate: Candidate, tokens_per_step: int | None) -> Position:
+    said = candidate.position
+    if said is None:
+        raise AssertionError(candidate.path)
+    if isinstance(said, Position):
+        branch, step, tokens = said.branch, said.step, said.tokens
+    else:
+        branch, tokens = branch_of(candidate.path, said), said.tokens
+        if said.step is not None:
+            step = said.step
+        else:
+            a_step = tokens_per_step or TOKENS_A_STEP_WITHOUT_STEPS
+            step = min(((tokens or 0) + a_step // 2) // a_step, MAX_STEP)
+    if tokens is None and tokens_per_step is not None:
+        tokens = min(step * tokens_per_step, MAX_TOKENS)
+    return Position(branch, step, tokens)
+
+
+def _in_order(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
+    """By branch, then by tokens in a branch where all tell them, else by step."""
+    without_tokens = {item.position.branch for item in checkpoints if item.position.tokens is None}
+
+    def place(checkpoint: Checkpoint) -> tuple[str, int, int, str]:
+        position = checkpoint.position
+        tokens = 0 if position.branch in without_tokens else position.tokens or 0
+        return position.branch, tokens, position.step, checkpoint.folder
+
+    return tuple(sorted(checkpoints, key=place))
+
+
+def _without_duplicates(
+    checkpoints: list[Checkpoint], said_inside: set[str]
+) -> tuple[list[Checkpoint], tuple[Duplicate, ...]]:
+    places: dict[tuple[str, int], list[Checkpoint]] = defaultdict(list)
+    for checkpoint in checkpoints:
+        places[checkpoint.position.branch, checkpoint.position.step].append(checkpoint)
+    if len(places) == len(checkpoints):
+        return checkpoints, ()
+    kept, duplicates = [], []
+    for same in places.values():
+        if len(same) == 1:
+            kept.append(same[0])
+        else:
+            duplicate, left = _settle_duplicate(same, said_inside)
+            duplicates.append(duplicate)
+            kept.extend(left)
+    return kept, tuple(sorted(duplicates, key=lambda duplicate: duplicate.position.step))
+
+
+def _settle_duplicate(same: list[Checkpoint], said_inside: set[str]) -> tuple[Duplicate, list[Checkpoint]]:
+    """What is said of folders at one position, and which of them stay: the one that is meant, or all as problems."""
+    meant = [item for item in same if item.format in READABLE]
+    if len(meant) != 1:
+        meant = [item for item in meant if item.folder not in said_inside]
+    names = tuple(sorted(item.name for item in same))
+    position = same[0].position
+    claim = f"{', '.join(names[:5])}: {len(names)} folders claim {position}"
+    if len(meant) == 1:
+        message = f"{claim}; {meant[0].name} is the one that is read."
+        return Duplicate(position, names, message), meant
+    message = f"{claim}. Move those that are not meant, or give them places of their own under `checkpoints.positions`."
+    problem = Problem("PositionAmbiguous", message)
+    return Duplicate(position, names, message), [replace(item, problem=problem) for item in same]
+
+
+def _no_position(candidate: Candidate) -> str:
+    name = candidate.path.rpartition("/")[2] or "the folder itself"
+    return (
+        f"{name}: holds weights, and neither its name nor a trainer_state.json, .metadata.json or latest in it tells a "
+        "step. Give its position under `checkpoints.positions`, by its name."
+    )
+
+
+def _unsafe(path: str) -> str:
+    return f"{ascii(path)[:200]}: has empty, `.` or `..` parts or characters that can't be printed. Rename it."
+
+
+def _long(path: str) -> str:
+    return f"{ascii(path)[:200]}: has a part of more than 256 characters. Rename it."
