@@ -221,7 +221,7 @@ def _without_duplicates(
             duplicate, left = _settle_duplicate(same, said_inside)
             duplicates.append(duplicate)
             kept.extend(left)
-    return kept, tuple(sorted(duplicates, key=lambda duplicate: duplicate.position.step))
+    return kept, tuple(sorted(duplicates, key=lambda duplicate: (duplicate.position.branch, duplicate.position.step)))
 
 
 def _settle_duplicate(same: list[Checkpoint], said_inside: set[str]) -> tuple[Duplicate, list[Checkpoint]]:
@@ -237,7 +237,10 @@ def _settle_duplicate(same: list[Checkpoint], said_inside: set[str]) -> tuple[Du
         return Duplicate(position, names, message), meant
     message = f"{claim}. Move those that are not meant, or give them places of their own under `checkpoints.positions`."
     problem = Problem("PositionAmbiguous", message)
-    return Duplicate(position, names, message), [replace(item, problem=problem) for item in same]
+    # What can't be read in any place keeps its own problem, for that has to be mended first.
+    return Duplicate(position, names, message), [
+        replace(item, problem=problem) if item.format in READABLE else item for item in same
+    ]
 
 
 def _no_position(candidate: Candidate) -> str:

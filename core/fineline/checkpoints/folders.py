@@ -74,6 +74,9 @@ def sort_listing(objects: Iterable[StoredObject], root_name: str, positions: Map
     _sort_loose(loose, result.unnamed)
     for path in [path for path, candidate in result.named.items() if not _is_checkpoint(candidate)]:
         del result.named[path]
+    # A run's folder can be called `7`, and hold a config beside its checkpoints: it is none itself.
+    if len(result.named) > 1 and "" in result.named and not result.named[""].weights():
+        del result.named[""]
     return result
 
 

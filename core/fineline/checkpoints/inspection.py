@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fineline.checkpoints.bounded import read_object
-from fineline.checkpoints.checkpoint import Checkpoint, Format
+from fineline.checkpoints.checkpoint import Checkpoint, Format, Position
 from fineline.checkpoints.completeness import read_index
 from fineline.checkpoints.formats import CONFIG, INDEX
 from fineline.checkpoints.metadata import read_metadata
+from fineline.checkpoints.names import Reading
 from fineline.checkpoints.parameters import Parameters, count, input_embedding, layers_of
 from fineline.checkpoints.safetensors import TensorInfo, read_header
 from fineline.errors import CheckpointError, ObjectNotFound
@@ -29,13 +30,15 @@ _WIDTHS = ("hidden_size", "n_embd", "d_model")
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """What the files of a checkpoint say. `tensors` are those of all files together, `files` the same for each file by
-    its name in the weights' folder. `notes` are sentences on what disagrees without making the checkpoint wrong."""
+    its name in the weights' folder. `tokens` are those of the position, else those that the metadata inside tells: a
+    listing can't. `notes` are sentences on what disagrees without making the checkpoint wrong."""
 
     checkpoint: Checkpoint
     config: Mapping[str, Any]
     tensors: Mapping[str, TensorInfo]
     files: Mapping[str, Mapping[str, TensorInfo]]
     parameters: Parameters
+    tokens: int | None
     notes: tuple[str, ...] = ()
 
 
@@ -54,7 +57,16 @@ def inspect(store: Store, checkpoint: Checkpoint, config: Mapping[str, Any] | No
     for held in files.values():
         tensors.update(held)
     _check_agreement(checkpoint, tensors, config)
-    return Inspection(checkpoint, config, tensors, files, count(tensors, config), _notes(store, checkpoint))
+    reading = read_metadata(store, _in_weights_folder(checkpoint))
+    return Inspection(
+        checkpoint=checkpoint,
+        config=config,
+        tensors=tensors,
+        files=files,
+        parameters=count(tensors, config),
+        tokens=_tokens(checkpoint.position, reading),
+        notes=_notes(checkpoint, reading),
+    )
 
 
 def read_config(store: Store, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -167,10 +179,13 @@ def _in_weights_folder(checkpoint: Checkpoint) -> dict[str, StoredObject]:
     }
 
 
-def _notes(store: Store, checkpoint: Checkpoint) -> tuple[str, ...]:
-    reading = read_metadata(store, _in_weights_folder(checkpoint))
-    position = checkpoint.position
-    if reading is None or reading.step == position.step:
+def _tokens(position: Position, reading: Reading | None) -> int | None:
+    told = reading.tokens if reading is not None and reading.step == position.step else None
+    return told if position.tokens is None else position.tokens
+
+
+def _notes(checkpoint: Checkpoint, reading: Reading | None) -> tuple[str, ...]:
+    if reading is None or reading.step == checkpoint.position.step:
         return ()
-    stated = f"its metadata says step {reading.step}, and its name or mapping step {position.step}"
+    stated = f"its metadata says step {reading.step}, and its name or mapping step {checkpoint.position.step}"
     return (f"{checkpoint.name}: {stated}, which is used.",)

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fineline.checkpoints import FindOptions, Format, Found, Position, explain_empty, find
+from fineline.errors import StoreUnavailable
 from fineline.store import open_store
-from fineline.store.interface import Store
+from fineline.store.interface import Store, StoredObject
 from support.checkpoints import UPLOADED, ListedStore, listed, llama_files, put_all
 
 WHOLE = ("config.json", "model.safetensors")
@@ -141,6 +143,39 @@ def test_of_two_folders_at_one_position_the_readable_one_is_evaluated_and_both_a
     found = find(ListedStore(names))
     assert [(item.name, item.complete) for item in found.checkpoints] == [("step1000-hf", True)]
     assert found.duplicates[0].folders == ("step1000", "step1000-hf")
+
+
+def test_two_folders_that_cannot_be_read_keep_what_is_wrong_with_each() -> None:
+    found = find(ListedStore(["step1/model.pt", "step_1/pytorch_model.bin"]))
+    assert {item.problem.reason for item in found.checkpoints if item.problem} == {"FormatUnsupported", "PickleRefused"}
+    assert len(found.duplicates) == 1
+
+
+def test_the_position_by_name_counts_before_the_same_position_by_metadata(store: Store) -> None:
+    """The Hugging Face Trainer leaves the last checkpoint's model in the run's own folder as well."""
+    put_all(store, "", llama_files() | {"trainer_state.json": b'{"global_step": 20}'})
+    put_all(store, "checkpoint-10", llama_files())
+    put_all(store, "checkpoint-20", llama_files())
+    found = find(store)
+    assert [item.name for item in found.complete] == ["checkpoint-10", "checkpoint-20"]
+    assert "checkpoint-20 is the one that is read" in found.duplicates[0].message
+
+
+def test_a_run_whose_folder_is_a_number_is_no_checkpoint(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}/7/")
+    put_all(store, "", {"config.json": b"{}"})
+    put_all(store, "step1", llama_files())
+    assert positions(find(store)) == [("main", 1)]
+
+
+def test_a_listing_that_breaks_off_gives_nothing() -> None:
+    class Broken(ListedStore):
+        def list(self, prefix: str = "") -> Iterator[StoredObject]:
+            yield listed("step1/config.json")
+            raise StoreUnavailable("s3://bucket/run/: no answer.")
+
+    with pytest.raises(StoreUnavailable):
+        find(Broken([]))
 
 
 def test_weights_below_the_step_folder_belong_to_it() -> None:
@@ -285,10 +320,16 @@ def test_any_listing_gives_each_object_to_one_checkpoint_at_most_and_never_fails
     assert explain_empty(found) if not found.complete else True
 
 
+@given(st.sets(st.tuples(st.sampled_from("abc"), st.integers(0, 10**12 - 1)), max_size=20))
+def test_checkpoints_come_in_order_of_branch_and_step(places: set[tuple[str, int]]) -> None:
+    found = find(ListedStore(whole(*(f"{branch}/step{step}" for branch, step in places))))
+    assert positions(found) == sorted(places)
+
+
 @given(st.permutations([*whole("main/step1", "b/step20", "step3", "b/step100"), "step3/optimizer.pt"]))
 def test_the_order_of_a_listing_changes_nothing(keys: list[str]) -> None:
     class Unordered(ListedStore):
-        def list(self, prefix: str = ""):  # type: ignore[no-untyped-def]
+        def list(self, prefix: str = "") -> Iterator[StoredObject]:
             return iter(self.objects)
 
     shuffled, ordered = find(Unordered(keys)), find(ListedStore(keys))

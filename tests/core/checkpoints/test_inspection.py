@@ -124,3 +124,14 @@ def test_metadata_that_disagrees_with_the_name_is_noted(store: Store) -> None:
     (note,) = inspect(store, only(store)).notes
     assert "step 900" in note
     assert "step 1000" in note
+
+
+@pytest.mark.parametrize(
+    ("folder", "tokens"), [("checkpoint-1000", 77), ("step1000-tokens5B", 5 * 10**9), ("step999", None)]
+)
+def test_tokens_come_from_the_position_and_else_from_the_metadata_of_the_same_step(
+    store: Store, folder: str, tokens: int | None
+) -> None:
+    state = json.dumps({"global_step": 1000, "num_input_tokens_seen": 77}).encode()
+    put_all(store, folder, llama_files() | {"trainer_state.json": state})
+    assert inspect(store, only(store)).tokens == tokens
