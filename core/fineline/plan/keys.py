@@ -20,19 +20,22 @@ SEED = 1234
 
 CAPACITY_ARGS = frozenset(
     {
+        "attention_backend",
         "block_size",
+        "compilation_config",
         "cpu_offload_gb",
-        "disable_log_stats",
+        "disable_cascade_attn",
+        "disable_custom_all_reduce",
+        "distributed_executor_backend",
+        "enable_expert_parallel",
         "enforce_eager",
-        "gpu_memory_utilization",
         "kv_cache_memory_bytes",
-        "load_format",
         "max_num_batched_tokens",
         "max_num_seqs",
-        "max_parallel_loading_workers",
+        "moe_backend",
         "num_gpu_blocks_override",
-        "pipeline_parallel_size",
-        "swap_space",
+        "safetensors_load_strategy",
+        "threads",
     }
 )
 """vLLM arguments that size the engine and can move last digits only: they are in the numerics fingerprint instead."""
