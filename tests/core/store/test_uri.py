@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import fineline.store.names
+import fineline.store.uri
 from fineline.errors import SpecError, StoreError
 from fineline.store import open_store, split_uri, uri_of
 from fineline.store.names import is_safe_name
@@ -113,6 +116,13 @@ def test_a_path_becomes_a_file_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert uri_of(str(tmp_path)) == f"file://{tmp_path}/"
     assert uri_of("/") == "file:///"
     assert uri_of("s3://bucket/a") == "s3://bucket/a"
+
+
+def test_the_examples_in_the_documentation_hold() -> None:
+    for module in (fineline.store.uri, fineline.store.names):
+        done = doctest.testmod(module)
+        assert done.attempted > 0
+        assert done.failed == 0
 
 
 def test_a_mistyped_scheme_is_not_taken_for_a_path() -> None:
