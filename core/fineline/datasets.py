@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from fineline.errors import SpecError
 from fineline.store import Store
@@ -51,13 +52,13 @@ class Mirror:
     files: Mapping[tuple[str, str], MirrorFile]
 
     def resolve(self, path: str, config: str | None) -> str | None:
-        """The name under which the mirror holds a hub data set; None where it does not. Without a config it is
-        `default`, else the only one there is."""
-        if config is not None:
-            name = f"{path}/{config}"
-            return name if name in self.digests else None
-        if f"{path}/{DEFAULT_CONFIG}" in self.digests:
-            return f"{path}/{DEFAULT_CONFIG}"
+        """The name under which the mirror holds a hub data set; None where it does not. Without a config (or with
+        `default`) it is `default`, else the only one there is."""
+        name = f"{path}/{config or DEFAULT_CONFIG}"
+        if name in self.digests:
+            return name
+        if config not in (None, DEFAULT_CONFIG):
+            return None
         configs = [name for name in self.digests if name.rpartition("/")[0] == path]
         return configs[0] if len(configs) == 1 else None
 
@@ -83,16 +84,10 @@ def read_manifest(store: Store) -> dict[str, str]:
 def write_manifest(store: Store, files: Iterable[MirrorFile]) -> Mirror:
     """Writes mirror.json over these files, each with its SHA-256, and returns what it says."""
     mirror = _mirror(store.uri, files)
-    datasets = {
-        name: {
-            "digest": digest,
-            "files": {
-                file.name.rpartition("/")[2]: {"size": file.size, "sha256": file.sha256}
-                for file in _files_of(mirror.files.values(), name)
-            },
-        }
-        for name, digest in mirror.digests.items()
-    }
+    datasets: dict[str, Any] = {name: {"digest": digest, "files": {}} for name, digest in mirror.digests.items()}
+    for file in mirror.files.values():
+        place = datasets[file.dataset]["files"]
+        place[file.name.rpartition("/")[2]] = {"size": file.size, "sha256": file.sha256}
     text = json.dumps({"version": _VERSION, "datasets": datasets}, indent=1, sort_keys=True)
     store.put(MANIFEST_NAME, text.encode())
     return mirror
@@ -133,18 +128,14 @@ def _from_manifest(store: Store, content: bytes) -> Mirror:
 
 def _mirror(uri: str, files: Iterable[MirrorFile]) -> Mirror:
     by_split = {(file.dataset, file.split): file for file in sorted(files, key=lambda file: file.name)}
-    names = sorted({dataset for dataset, _ in by_split})
+    by_dataset: dict[str, list[MirrorFile]] = {}
+    for file in by_split.values():
+        by_dataset.setdefault(file.dataset, []).append(file)
     digests = {
-        name: digest_of(
-            [[file.name, file.size, file.sha256 or file.etag] for file in _files_of(by_split.values(), name)]
-        )
-        for name in names
+        name: digest_of([[file.name, file.size, file.sha256 or file.etag] for file in by_dataset[name]])
+        for name in sorted(by_dataset)
     }
     return Mirror(uri, MappingProxyType(digests), MappingProxyType(by_split))
-
-
-def _files_of(files: Iterable[MirrorFile], dataset: str) -> list[MirrorFile]:
-    return [file for file in files if file.dataset == dataset]
 
 
 def _is_split(name: str) -> bool:

@@ -10,6 +10,18 @@ the caches leave out the model in one case and the data in the other.
 
 from fineline_evaluator.tasks.compiled import CompiledTask
 from fineline_evaluator.tasks.library import TaskLibrary
+from fineline_evaluator.tasks.mirroring import MirrorReport, mirror
 from fineline_evaluator.tasks.settings import MetricRow, TaskScores, TaskSettings
+from fineline_evaluator.tasks.tokens import Encoder, tokenizer_digest
 
-__all__ = ["CompiledTask", "MetricRow", "TaskLibrary", "TaskScores", "TaskSettings"]
+__all__ = [
+    "CompiledTask",
+    "Encoder",
+    "MetricRow",
+    "MirrorReport",
+    "TaskLibrary",
+    "TaskScores",
+    "TaskSettings",
+    "mirror",
+    "tokenizer_digest",
+]

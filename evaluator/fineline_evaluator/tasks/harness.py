@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
-import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lm_eval
@@ -100,29 +100,62 @@ def build(blueprint: Blueprint, shots: int | None, source: Source) -> BuiltTask:
 
     def prepare(config: dict[str, Any]) -> dict[str, Any]:
         configs[config["task"]] = _content(config)
-        path = config.get("dataset_path") or config["task"]
-        datasets.add(f"{path}/{config.get('dataset_name') or 'default'}")
-        return _prepared(config, path, shots, source)
+        datasets.add("/".join(dataset_of(config)))
+        return _prepared(config, shots, source)
 
-    factory = _Factory(prepare)
-    try:
-        built = factory.build(blueprint.entry, registry=dict(blueprint.registry))
-    except FinelineError:
-        raise
-    except Exception as error:
-        raise TaskError(f"{blueprint.name}: lm-eval can't build it: {type(error).__name__}: {error}") from error
+    built = _run(_Factory(prepare), blueprint)
     leaves = _leaves(built)
     if not leaves:
         raise TaskError(f"{blueprint.name}: the group has no tasks", reason="TaskUnknown")
-    if isinstance(built, Group):
-        configs |= {f"group {group.name}": _aggregation(group) for group in [built, *built.get_all_groups()]}
     return BuiltTask(
         name=blueprint.name,
         group=built if isinstance(built, Group) else None,
         leaves=leaves,
-        config_digest=_identity(blueprint, config_digest(configs)),
+        config_digest=_identity(blueprint, _digest(configs, built)),
         datasets=tuple(sorted(datasets)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a task's configuration says, without its data: the resolved configuration of each leaf, in order."""
+
+    configs: tuple[Mapping[str, Any], ...]
+    group: Group | None
+    config_digest: str
+
+
+def outline(blueprint: Blueprint, shots: int | None) -> Outline:
+    """Resolves a task's configurations. `num_fewshot` in them is what lm-eval would use when asked for `shots`."""
+    contents: dict[str, Any] = {}
+    configs: list[dict[str, Any]] = []
+
+    def prepare(config: dict[str, Any]) -> dict[str, Any]:
+        contents[config["task"]] = _content(config)
+        configs.append(config | {"num_fewshot": _shots(config.get("num_fewshot"), shots)})
+        return config
+
+    built = _run(_Outliner(prepare), blueprint)
+    return Outline(tuple(configs), built if isinstance(built, Group) else None, _digest(contents, built))
+
+
+def dataset_of(config: Mapping[str, Any]) -> tuple[str, str]:
+    """The hub data set and config that a task reads; one that names none is named like its task."""
+    return str(config.get("dataset_path") or config["task"]), str(config.get("dataset_name") or "default")
+
+
+def _run(factory: TaskFactory, blueprint: Blueprint) -> Any:
+    try:
+        return factory.build(blueprint.entry, registry=dict(blueprint.registry))
+    except FinelineError:
+        raise
+    except Exception as error:
+        raise TaskError(f"{blueprint.name}: lm-eval can't build it: {type(error).__name__}: {error}") from error
+
+
+def _digest(configs: Mapping[str, Any], built: Any) -> str:
+    groups = [built, *built.get_all_groups()] if isinstance(built, Group) else []
+    return config_digest({**configs, **{f"group {group.name}": _aggregation(group) for group in groups}})
 
 
 def _identity(blueprint: Blueprint, loaded: str) -> str:
@@ -145,11 +178,18 @@ class _Factory(TaskFactory):  # type: ignore[misc]
         return config if entry.kind is Kind.GROUP else self._prepare(config)
 
 
-def _prepared(config: dict[str, Any], path: str, shots: int | None, source: Source) -> dict[str, Any]:
+class _Outliner(_Factory):
+    """Resolves configurations without building a Task, which would need the data."""
+
+    def _build_task(self, entry: Entry, overrides: dict[str, Any] | None) -> Any:
+        return SimpleNamespace(task_name=self._load_full_config(entry, overrides)["task"])
+
+
+def _prepared(config: dict[str, Any], shots: int | None, source: Source) -> dict[str, Any]:
     name = config["task"]
     if "class" in config or config.get("custom_dataset") is not None:
         raise TaskError(f"{name}: it makes its own data by Python code, which no digest can hold; use another task")
-    dataset = source.splits(name, path, config.get("dataset_name"))
+    dataset = source.splits(name, dataset_of(config)[0], config.get("dataset_name"))
 
     def provide(**_: Any) -> Splits:
         return dataset
@@ -250,7 +290,3 @@ def runs_code(task: ConfigurableTask) -> bool:
 def leaf_name(task: ConfigurableTask) -> str:
     name: str = task.task_name
     return name.rpartition(_GROUP_SEPARATOR)[2]
-
-
-def logger() -> logging.Logger:
-    return logging.getLogger("fineline.tasks")

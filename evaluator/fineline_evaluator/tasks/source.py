@@ -48,7 +48,8 @@ class MirrorSource:
         return _MirrorSplits(self, task, path, config)
 
     def digest(self, names: list[str]) -> str:
-        return mirrors.data_digest(names, self._mirror.digests)
+        held = [self._mirror.resolve(path, config) or f"{path}/{config}" for path, _, config in map(_parted, names)]
+        return mirrors.data_digest(held, self._mirror.digests)
 
     def read(self, task: str, path: str, config: str | None, split: str) -> Any:
         """One split as a `datasets.Dataset`."""
@@ -162,6 +163,10 @@ def _read_table(file: Path) -> Any:
 
     read = pyarrow.parquet.read_table if file.suffix == ".parquet" else pyarrow.json.read_json
     return datasets.Dataset(datasets.table.InMemoryTable(read(str(file))))
+
+
+def _parted(name: str) -> tuple[str, str, str]:
+    return name.rpartition("/")
 
 
 def _sha256(file: Path) -> str:

@@ -44,6 +44,8 @@ class Encoder:
         self.prefix_token = int(prefix)
         self._prefix_text = str(self._tokenizer.decode(self.prefix_token))
         eos = self._tokenizer.eos_token_id
+        self.eos_token: int | None = None if eos is None else int(eos)
+        self.highest_token = max(self._tokenizer.get_vocab().values())
         self.eos_text: str | None = None if eos is None else str(self._tokenizer.decode(eos))
         # Token ids recur by the million: one object each instead of one object a place.
         self._interned = list(range(len(self._tokenizer) + 1024))
