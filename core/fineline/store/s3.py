@@ -52,8 +52,8 @@ _CONNECTIONS = 64
 # Kept with an object that was written if absent: tells a writer whose answer was lost that it won after all.
 _WRITER = "fineline-writer"
 
-# A connection that ended in the middle of a body, or a body that is not what its checksum says.
-_CUT = (said.HTTPClientError, said.ConnectionError, said.IncompleteReadError, said.ChecksumError, HTTPError)
+# A connection that was not made, or that ended too early.
+_CUT = (said.HTTPClientError, said.ConnectionError, said.IncompleteReadError, HTTPError)
 _DENIED = (
     said.NoCredentialsError,
     said.PartialCredentialsError,
@@ -294,12 +294,13 @@ class S3Store:
         """
         uri, position, failures = self.uri + name, start, 0
         while stop is None or position < stop:
-            try:
+            with _errors(uri):  # botocore has tried this often enough
                 answer = self._opened_body(name, position, stop, etag)
-                if answer is None:
-                    return
-                etag = answer["ETag"].strip('"')
-                stop = position + answer["ContentLength"]
+            if answer is None:
+                return
+            etag = answer["ETag"].strip('"')
+            stop = position + answer["ContentLength"]
+            try:
                 with contextlib.closing(answer["Body"]) as body:
                     while chunk := body.read(_CHUNK_BYTES):
                         yield chunk
@@ -389,6 +390,10 @@ def _fail(uri: str, error: Exception) -> NoReturn:
     if isinstance(error, _CUT):
         raise StoreUnavailable(
             f"{uri}: no answer ({what}). Check AWS_ENDPOINT_URL and the network, or try again later."
+        ) from error
+    if isinstance(error, said.FlexibleChecksumError):
+        raise StoreUnavailable(
+            f"{uri}: damaged on its way or in the store ({what}). Try again, or upload it anew."
         ) from error
     if isinstance(error, ResponseParserError):
         raise StoreError(f"{uri}: the answer is not that of an S3 server. Is AWS_ENDPOINT_URL right?") from error

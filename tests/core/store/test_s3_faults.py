@@ -27,7 +27,7 @@ from fineline.errors import (
 from fineline.store import Store, StoredObject, open_store
 from fineline.store.s3 import Patience, S3Store, _timestamp, open_bucket
 from support.faults import FaultProxy
-from support.versitygw import serve
+from support.versitygw import S3Server, serve
 
 MIB = 1 << 20
 NOW = datetime.now(UTC)
@@ -205,6 +205,26 @@ def test_an_object_overwritten_while_it_is_read_is_read_anew(faults: FaultProxy,
     meanwhile = open_store(s3_prefix)
     faults.cut(MIB, times=1, then=lambda: meanwhile.put("object", b"b" * 2 * MIB))
     assert faulty.get("object") == b"b" * 2 * MIB
+
+
+def test_an_object_damaged_in_the_store_is_refused(versitygw: S3Server, s3_prefix: str, tmp_path: Path) -> None:
+    store = open_store(s3_prefix)
+    item = put_and_head(store, "weights", b"a" * MIB)
+    with (versitygw.folder / s3_prefix.removeprefix("s3://") / "weights").open("r+b") as file:
+        file.write(b"b")
+    with pytest.raises(StoreUnavailable, match="weights: damaged"):
+        store.download(item, tmp_path / "weights")
+    with pytest.raises(StoreUnavailable, match="weights: damaged"):
+        store.get("weights")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_can_not_be_reached_is_not_tried_twice_as_often(faults: FaultProxy, s3_prefix: str) -> None:
+    store = impatient(s3_prefix)
+    faults.refuse(times=10_000)
+    with pytest.raises(StoreUnavailable):
+        store.get("object")
+    assert len(faults.requests) == 2
 
 
 def test_a_writer_whose_answer_was_lost_knows_that_it_won(faults: FaultProxy, faulty: Store) -> None:
