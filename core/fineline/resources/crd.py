@@ -131,11 +131,9 @@ def _structural(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
     if "properties" in node:
         result["properties"] = {name: _structural(child, definitions) for name, child in node["properties"].items()}
     elif node["type"] == "object":
-        values = node.get("additionalProperties", True)
-        if isinstance(values, dict) and values:
-            result["additionalProperties"] = _structural(values, definitions)
-        else:
-            result["x-kubernetes-preserve-unknown-fields"] = True
+        # Free values are a map of free values, not a free object: so CEL sees when a key was renamed.
+        values = node.get("additionalProperties")
+        result["additionalProperties"] = _structural(values if isinstance(values, dict) else {}, definitions)
     if node["type"] == "array":
         result["items"] = _structural(node["items"], definitions)
     if node["type"] == "integer":

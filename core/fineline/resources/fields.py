@@ -60,7 +60,7 @@ ObjectName = Annotated[
 ]
 """The name of a Kubernetes object: a DNS subdomain."""
 
-StoreUri = Annotated[str, StringConstraints(min_length=6, max_length=2048, pattern=r"^(s3://[^/]+(/.*)?|file:.+)$")]
+StoreUri = Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=r"^(s3://[^/]+(/.*)?|file:.+)$")]
 """`s3://bucket/prefix/` or, on one machine, `file:///folder/`."""
 
 PATTERN_WORDS = {
