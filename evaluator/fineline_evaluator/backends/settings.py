@@ -1,0 +1,153 @@
+"""What `spec.engine` comes to: allowed arguments, fixed sizes, the window, the threads. Imports neither vLLM nor torch.
+
+Batch and cache sizes are settings and never what happens to be free: they move the last digits of every answer.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fineline.errors import CheckpointError, SpecError
+from fineline_evaluator.scoring import EngineSettings
+
+DTYPES = ("auto", "bfloat16", "float16", "float32")
+BACKENDS = ("vllm", "transformers")
+
+ALLOWED_ARGS = frozenset(
+    {
+        "attention_backend",
+        "block_size",
+        "compilation_config",
+        "cpu_offload_gb",
+        "disable_cascade_attn",
+        "disable_custom_all_reduce",
+        "distributed_executor_backend",
+        "enable_expert_parallel",
+        "enforce_eager",
+        "kv_cache_dtype",
+        "kv_cache_memory_bytes",
+        "max_num_batched_tokens",
+        "max_num_seqs",
+        "moe_backend",
+        "num_gpu_blocks_override",
+        "quantization",
+        "safetensors_load_strategy",
+        "threads",
+    }
+)
+"""vLLM's engine arguments that may be set by hand, and `threads` (on a CPU). All of them only move speed, memory or the
+last digits, and stand in the fingerprint. The others would break the seal (`enable_prefix_caching`,
+`gpu_memory_utilization`, `async_scheduling`), run foreign code (`trust_remote_code`, `worker_cls`, `hf_overrides`) or
+say twice what has its own field (`dtype`, `max_model_len`)."""
+
+_OWN_FIELDS = {
+    "dtype": "spec.engine.dtype",
+    "max_model_len": "spec.engine.maxModelLen",
+    "tensor_parallel_size": "spec.engine.tensorParallelSize",
+}
+_WINDOW_FIELDS = ("n_positions", "max_position_embeddings", "n_ctx", "max_seq_len", "seq_length", "max_sequence_length")
+_DEFAULT_WINDOW = 2048
+_RECURRENT_MARKS = ("mamba", "ssm", "state_size", "linear_conv", "rwkv", "recurrent", "lru_width", "conv_L_cache")
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Batch and cache sizes of an engine. `block_size` None: the prefix cache is off and blocks don't matter."""
+
+    block_size: int | None
+    kv_cache_memory_bytes: int
+    max_num_batched_tokens: int
+    max_num_seqs: int
+
+
+def check_settings(settings: EngineSettings) -> None:
+    """`SpecError` naming the field that can't be meant."""
+    if settings.backend not in BACKENDS:
+        raise SpecError(f"spec.engine.backend: {settings.backend!r} is not one of {', '.join(BACKENDS)}")
+    if settings.dtype not in DTYPES:
+        raise SpecError(f"spec.engine.dtype: {settings.dtype!r} is not one of {', '.join(DTYPES)}")
+    if settings.max_model_len is not None and settings.max_model_len < 2:
+        raise SpecError(f"spec.engine.maxModelLen: {settings.max_model_len} is too short; 2 tokens are the least")
+    for name in sorted(settings.args):
+        if name in _OWN_FIELDS:
+            raise SpecError(f"spec.engine.args.{name}: has a field of its own; set {_OWN_FIELDS[name]} instead")
+        if name not in ALLOWED_ARGS:
+            raise SpecError(
+                f"spec.engine.args.{name}: can't be set: it would break the seal of a unit, run foreign code, or is "
+                f"not known; these can be: {', '.join(sorted(ALLOWED_ARGS))}"
+            )
+    if settings.backend == "transformers" and (wrong := sorted(set(settings.args) - {"threads"})):
+        raise SpecError(f"spec.engine.args.{wrong[0]}: the transformers backend takes no vLLM arguments; remove it")
+
+
+def sizes(settings: EngineSettings, *, gpu: bool, recurrent: bool) -> Sizes:
+    """The sizes in force. Small blocks waste few tokens where a prefix ends within one: 16 on a GPU; vLLM's CPU kernels
+    want multiples of 32."""
+    args = settings.args
+    return Sizes(
+        block_size=None if recurrent else int(args.get("block_size", 16 if gpu else 32)),
+        kv_cache_memory_bytes=int(args.get("kv_cache_memory_bytes", (8 if gpu else 1) * _GIB)),
+        max_num_batched_tokens=int(args.get("max_num_batched_tokens", 8192 if gpu else 2048)),
+        max_num_seqs=int(args.get("max_num_seqs", 256)),
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json of a checkpoint; `CheckpointError` where it is missing or no JSON object."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: is missing; a checkpoint needs it", reason="ConfigMissing") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: is no JSON: {error}", reason="ConfigMismatch") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path}: is JSON but no object", reason="ConfigMismatch")
+    return config
+
+
+def window(config: dict[str, Any], settings: EngineSettings) -> int:
+    """How many tokens may enter the model: `spec.engine.maxModelLen`, else what the config says, else 2048 (as
+    lm-eval's `hf` has it for models without positions)."""
+    inner = config.get("text_config")
+    text = inner if isinstance(inner, dict) else config
+    stated = next((int(text[field]) for field in _WINDOW_FIELDS if isinstance(text.get(field), int)), None)
+    if settings.max_model_len is None:
+        return stated or _DEFAULT_WINDOW
+    if stated is not None and settings.max_model_len > stated:
+        raise SpecError(
+            f"spec.engine.maxModelLen: {settings.max_model_len} is more than the checkpoint's window of {stated} tokens"
+        )
+    return settings.max_model_len
+
+
+def has_recurrent_state(config: dict[str, Any]) -> bool:
+    """State-space and linear-attention models: their state can't be cut at a block, so the prefix cache is off."""
+    if any(mark in str(config.get("model_type", "")).lower() for mark in _RECURRENT_MARKS):
+        return True
+    return any(key.startswith(_RECURRENT_MARKS) and value for key, value in config.items())
+
+
+def threads(settings: EngineSettings) -> int:
+    """Threads on a CPU: `spec.engine.args.threads`, else OMP_NUM_THREADS, else the cores that this process may use."""
+    stated = settings.args.get("threads") or os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    try:
+        return max(1, int(stated)) if stated else _usable_cores()
+    except ValueError as error:
+        raise SpecError(f"spec.engine.args.threads: {stated!r} is no whole number") from error
+
+
+def _usable_cores() -> int:
+    """The smaller of the affinity mask and the control group's quota: a pod with a limit of 4 sees all cores."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return max(1, min(affinity, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return affinity
