@@ -70,6 +70,7 @@ def compare(checkpoints: int, rounds: int) -> None:
                 expected = checkpoints if name == "find" else checkpoints * len(FILES)
                 assert result["found"] == expected, f"{name}: {result['found']} of {expected}"
                 runs[name].append(result)
+                print(f"round {turn + 1}/{rounds}: {name} {result['seconds']:.1f} s", file=sys.stderr)
     report(runs, checkpoints)
 
 
