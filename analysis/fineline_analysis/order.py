@@ -89,7 +89,7 @@ _TIMES = {
     "censored": pl.String,
     "status": pl.String,
 }
-_RANKS = {
+_RANKS: dict[str, pl.DataType | type[pl.DataType]] = {
     "series": pl.String,
     "run": pl.String,
     "axis": pl.String,
@@ -98,6 +98,7 @@ _RANKS = {
     "half": pl.Float64,
     "expected_rank": pl.Float64,
     "before_next": pl.Float64,
+    "clearly_before": pl.List(pl.String),
     "status": pl.String,
 }
 
@@ -199,9 +200,8 @@ def _ranks(
     drawn = np.array([halves[domain] for domain in known])
     rows: list[dict[str, object]] = []
     for i, domain in enumerate(known):
-        before = None
-        if i + 1 < len(known):
-            before = float(((drawn[i] < drawn[i + 1]) + 0.5 * (drawn[i] == drawn[i + 1])).mean())
+        # Draws between the same two checkpoints tie, and a tie counts for half.
+        before = [float(((drawn[i] < other) + 0.5 * (drawn[i] == other)).mean()) for other in drawn]
         rows.append(
             {
                 "series": series,
@@ -211,11 +211,15 @@ def _ranks(
                 "domain": domain,
                 "half": points[domain][0] if np.isfinite(points[domain][0]) else None,
                 "expected_rank": rank[domain],
-                "before_next": before,
+                "before_next": before[i + 1] if i + 1 < len(known) else None,
+                "clearly_before": [other for other, sure in zip(known, before, strict=True) if sure >= CLEAR],
                 "status": "known",
             }
         )
-    unknown = dict.fromkeys(("rank", "half", "expected_rank", "before_next"))
+    unknown: dict[str, object] = {
+        **dict.fromkeys(("rank", "half", "expected_rank", "before_next")),
+        "clearly_before": [],
+    }
     rows.extend(
         {"series": series, "run": run, "axis": axis, "domain": domain, "status": points[domain][1], **unknown}
         for domain in sorted(set(halves) - set(known))
