@@ -1,0 +1,65 @@
+"""`fineline analyze` and `fineline report`."""
+
+from __future__ import annotations
+
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from fineline_analysis.main import analyse_store
+
+from fineline.errors import SpecError
+from fineline_analysis.analyse import Analysis
+from fineline_cli import output
+from fineline_cli.evaluations import folder_uri
+
+REPORT = "report.html"
+
+
+def analyze_results(uri: str, out: str | None, runs: Sequence[str] | None, horizon: Sequence[str]) -> None:
+    """Analyses the results under a URI, writes tables and report, and prints the verdicts."""
+    target = {"output": folder_uri(out)} if out is not None else {}
+    print_verdicts(analyse_store(folder_uri(uri), runs=runs or None, horizon=horizons(horizon), **target))
+
+
+def horizons(texts: Sequence[str]) -> dict[str, int]:
+    """`run=tokens` pairs; tokens may be written as 1.26e12."""
+    found: dict[str, int] = {}
+    for text in texts:
+        run, separator, tokens = text.rpartition("=")
+        try:
+            count = int(float(tokens))
+        except (ValueError, OverflowError):
+            count = 0
+        if not separator or not run or count < 1:
+            raise SpecError(f"--horizon {text}: write RUN=TOKENS, such as amber-7b=1.26e12")
+        found[run] = count
+    return found
+
+
+def print_verdicts(analysis: Analysis) -> None:
+    """The verdict of each run with its facts and what to do next, and where the report is."""
+    print_ = output.console().print
+    for verdict in analysis.verdicts:
+        print_(f"[bold]{output.cell(verdict.series)}[/bold]: {output.cell(verdict.state)}")
+        for fact in verdict.facts:
+            print_(f"  - {output.cell(fact)}")
+        print_(f"  next: {output.cell(verdict.next_step)}")
+    for notice in analysis.notices:
+        output.say(f"note: {notice.message}")
+    print_(f"report: {analysis.report}", markup=False, soft_wrap=True)
+
+
+def show_report(folder: Path, *, open_browser: bool, png: bool) -> None:
+    """Prints the report's path; opens it, or writes its plots as PNG, if asked."""
+    path = folder / REPORT
+    if not path.is_file():
+        raise SpecError(f"{folder}: holds no {REPORT}; make one with `fineline analyze RESULTS -o {folder}`")
+    if png:
+        from fineline_analysis.report import write_images
+
+        for image in write_images(folder, "png"):
+            output.console().print(str(image), markup=False, soft_wrap=True)
+    output.console().print(str(path), markup=False, soft_wrap=True)
+    if open_browser and not webbrowser.open(path.resolve().as_uri()):
+        output.say("no browser could be opened here")

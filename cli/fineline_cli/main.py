@@ -1,0 +1,212 @@
+"""The `fineline` command: one function a command, each thin over a function that can be imported.
+
+Exit codes: 0 done, 1 failed, 2 used wrongly. Errors that a person can cause are one line, without a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fineline.errors import FinelineError
+from fineline_cli import output
+from fineline_cli.output import Format, FormatOption
+
+app = typer.Typer(
+    name="fineline",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Evaluates every checkpoint of a pretraining run and says what the run is learning.",
+)
+datasets_app = typer.Typer(no_args_is_help=True, help="Mirrors of data sets.")
+app.add_typer(datasets_app, name="datasets")
+
+EvalFile = Annotated[Path, typer.Argument(metavar="EVAL.yaml", help="A CheckpointEval, as kubectl apply takes it.")]
+ResultsOption = Annotated[
+    str | None, typer.Option("--results", metavar="URI", help="Where results go, instead of spec.results.")
+]
+ResultsArgument = Annotated[str, typer.Argument(metavar="URI", help="A results URI, or a folder.")]
+OutOption = Annotated[
+    str | None, typer.Option("--out", "-o", metavar="DIR", help="A folder or a URI for tables and report.")
+]
+RunOption = Annotated[list[str] | None, typer.Option("--run", help="Only this run; may be given several times.")]
+
+
+@app.command()
+def run(
+    evaluation: EvalFile,
+    results: ResultsOption = None,
+    slices: Annotated[int, typer.Option(min=1, max=1024, help="Cut the work into this many child processes.")] = 1,
+    analysis: Annotated[
+        str | None, typer.Option("--analysis", metavar="DIR", help="Where tables and report go; default: the results.")
+    ] = None,
+    no_analysis: Annotated[bool, typer.Option("--no-analysis", help="Evaluate only.")] = False,
+) -> None:
+    """Plan, evaluate and publish on this machine; ends with the table, the verdict and the path of the report.
+
+    Example: `fineline run examples/tiny-run/eval.yaml --results build/demo/results`
+    """
+    from fineline_cli.run_command import run_file
+
+    sys.exit(run_file(evaluation, results=results, slices=slices, analysis=analysis, analyse=not no_analysis))
+
+
+@app.command()
+def plan(evaluation: EvalFile, results: ResultsOption = None, output_format: FormatOption = Format.TABLE) -> None:
+    """What `run` would do: checkpoints found and not complete (why), units, reused, tokens, estimated time.
+
+    Example: `fineline plan amber-7b.yaml -o json`
+    """
+    from fineline_cli.plan_command import show_plan
+
+    show_plan(evaluation, results, output_format)
+
+
+@app.command()
+def checkpoints(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="A checkpoint, or a prefix that holds many.")],
+    tokens_per_step: Annotated[int | None, typer.Option(min=1, help="Tokens that one step sees.")] = None,
+    marker: Annotated[str | None, typer.Option(help="A file that every complete checkpoint holds.")] = None,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """Every checkpoint under a prefix: position, format, size, parameters, complete or what is missing.
+
+    Example: `fineline checkpoints s3://pretrain/amber-7b/ --tokens-per-step 3900000`
+    """
+    from fineline_cli.checkpoints_command import show_checkpoints
+
+    show_checkpoints(uri, tokens_per_step, marker, output_format)
+
+
+@app.command()
+def results(
+    uri: ResultsArgument,
+    runs: RunOption = None,
+    tasks: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be given again.")] = None,
+    samples: Annotated[bool, typer.Option("--samples", help="Documents instead of metrics.")] = False,
+    parquet: Annotated[Path | None, typer.Option(help="Write a Parquet file instead of printing.")] = None,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """The metrics, or with --samples the documents, as a table, csv, json or Parquet.
+
+    Example: `fineline results build/demo/results --run tiny-small --task copying -o csv`
+    """
+    from fineline_cli.results_command import show_results
+
+    show_results(uri, runs, tasks, samples=samples, parquet=parquet, output_format=output_format)
+
+
+@app.command()
+def analyze(
+    uri: ResultsArgument,
+    out: OutOption = None,
+    runs: RunOption = None,
+    horizon: Annotated[
+        list[str] | None, typer.Option(metavar="RUN=TOKENS", help="Forecast this run to so many tokens.")
+    ] = None,
+) -> None:
+    """Trajectories, order, laws, forecasts and verdicts of the runs, as Arrow tables and one report.
+
+    Example: `fineline analyze s3://evals/results/ -o analysis --horizon amber-7b=1.26e12`
+    """
+    from fineline_cli.analyze_command import analyze_results
+
+    analyze_results(uri, out, runs, horizon or [])
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where `analyze` wrote its tables.")],
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
+    png: Annotated[bool, typer.Option("--png", help="Write each plot as a PNG beside the report.")] = False,
+) -> None:
+    """The path of a report; with --open it opens, with --png its plots become images.
+
+    Example: `fineline report build/demo/analysis --png`
+    """
+    from fineline_cli.analyze_command import show_report
+
+    show_report(folder, open_browser=open_browser, png=png)
+
+
+@app.command()
+def suites(
+    name: Annotated[str | None, typer.Argument(help="One suite, with its tasks.")] = None,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """What suites there are, or the tasks of one.
+
+    Example: `fineline suites fine-line`
+    """
+    from fineline_cli.suites_command import show_suites
+
+    show_suites(name, output_format)
+
+
+@app.command()
+def crds() -> None:
+    """The CustomResourceDefinitions, as YAML.
+
+    Example: `fineline crds | kubectl apply --server-side -f -`
+    """
+    import yaml
+
+    from fineline.resources import crd_documents
+
+    yaml.safe_dump_all(crd_documents(), sys.stdout, sort_keys=False, allow_unicode=True, width=120)
+
+
+@datasets_app.command()
+def mirror(
+    suite: Annotated[str, typer.Argument(help="A built-in suite, or a folder with suite.yaml.")],
+    destination: Annotated[str, typer.Argument(metavar="DEST", help="A URI or a folder.")],
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="URI", help="Another mirror; default: the Hugging Face hub.")
+    ] = None,
+) -> None:
+    """Fill a data-set mirror with all that a suite reads, and write its mirror.json.
+
+    Example: `fineline datasets mirror fine-line-mini s3://mirror/`
+    """
+    from fineline_cli.suites_command import mirror_suite
+
+    mirror_suite(suite, destination, source)
+
+
+def main() -> None:
+    """Entry point of `fineline`."""
+    try:
+        app()
+    except FinelineError as error:
+        for line in str(error).splitlines():
+            output.say(f"error: {line}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        output.say("stopped")
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        extra = _extra_with(error.name or "")
+        if extra is None:
+            raise
+        output.say(f"error: {error.name} is not installed: pip install 'fineline[{extra}]'")
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _extra_with(module: str) -> str | None:
+    parts = {
+        "evaluator": ("torch", "vllm", "lm_eval", "transformers", "datasets", "safetensors"),
+        "analysis": ("scipy", "numpy", "altair", "vl_convert", "jinja2"),
+    }
+    return next((extra for extra, names in parts.items() if module.partition(".")[0] in names), None)
+
+
+if __name__ == "__main__":
+    main()
