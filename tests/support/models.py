@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fineline_evaluator.backends.modelling import modelling
+
 BOS, EOS, UNKNOWN = "<s>", "</s>", "<unk>"
 ARCHITECTURES = ("llama", "llama-tied", "mixtral", "mamba", "gpt-neox")
 
@@ -143,7 +145,8 @@ def _model(config: Any) -> Any:
     import transformers
 
     auto_model: Any = transformers.AutoModelForCausalLM
-    return auto_model.from_config(config)
+    with modelling():
+        return auto_model.from_config(config)
 
 
 def _widen(model: Any, seed: int) -> None:

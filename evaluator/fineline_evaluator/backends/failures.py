@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
-from fineline.errors import EngineError
+from fineline.errors import EngineError, TaskError
 
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|can't allocate memory|cannot allocate memory|DefaultCPUAllocator|no available memory"
@@ -25,6 +26,16 @@ def engine_error(error: BaseException, doing: str) -> EngineError:
             reason="OutOfMemory",
         )
     return EngineError(f"the engine failed while {doing}: {one_line(causes[-1])}", reason="EngineFailed")
+
+
+def check_lengths(prompts: Iterable[Sequence[int]], window: int) -> None:
+    """`TaskError` (ContextTooLong) before the engine sees a prompt that it would refuse."""
+    longest = max(map(len, prompts), default=0)
+    if longest > window:
+        raise TaskError(
+            f"a prompt has {longest} tokens and the window is {window}: cut it, or raise spec.engine.maxModelLen",
+            reason="ContextTooLong",
+        )
 
 
 def one_line(error: BaseException) -> str:

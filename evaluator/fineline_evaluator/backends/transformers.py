@@ -16,7 +16,7 @@ import torch
 
 from fineline.errors import CheckpointError, EngineError
 from fineline_evaluator.backends import settings as engine_settings
-from fineline_evaluator.backends.failures import engine_error, one_line
+from fineline_evaluator.backends.failures import check_lengths, engine_error, one_line
 from fineline_evaluator.backends.modelling import modelling
 from fineline_evaluator.backends.sharing import Answers, Ask, Greedy, Reply, Score, plan
 from fineline_evaluator.backends.tensors import check_tensors, library_config, tensor_files
@@ -42,6 +42,7 @@ class TransformersBackend:
         self._model: Any = None
         self._config: dict[str, Any] = {}
         self._folder = Path()
+        self._window = 0
         self._text: TextEnd | None = None
         self._scored = self._computed = 0
 
@@ -49,7 +50,7 @@ class TransformersBackend:
         start = time.perf_counter()
         check_tensors(folder)
         config = engine_settings.read_config(folder)
-        engine_settings.window(config, self._settings)
+        window = engine_settings.window(config, self._settings)
         swap = self._model is not None and same_architecture(config, self._config)
         how = "started" if self._model is None else "swapped" if swap else "restarted"
         try:
@@ -61,6 +62,7 @@ class TransformersBackend:
             self.close()
             raise self._load_error(folder, error) from error
         self._model, self._config, self._folder, self._text = loaded, config, folder, None
+        self._window = window
         return LoadReport(how=how, seconds=time.perf_counter() - start, verified=True)
 
     def begin_unit(self) -> None:
@@ -141,6 +143,7 @@ class TransformersBackend:
     def _logprobs(self, prompt: Sequence[int], first: int) -> torch.Tensor:
         """Log-probabilities after the tokens from `first` on: [len(prompt) - first, vocabulary], fp32, on the CPU."""
         model = self._loaded()
+        check_lengths([prompt], self._window)
         keep = len(prompt) - first
         narrow = {"logits_to_keep": keep} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
         try:
@@ -156,9 +159,10 @@ class TransformersBackend:
     def _generate(self, request: GenerateRequest, text: TextEnd) -> str:
         """Token by token with a cache, until a stop string stands at the end, as lm-eval's `hf` does."""
         model = self._loaded()
+        check_lengths([request.prompt], self._window)
         stops = [(stop, text.length(stop) + 2) for stop in text.stops(request.until)]
         dice = torch.Generator().manual_seed(request.seed)
-        limit = engine_settings.window(self._config, self._settings) + 1 - len(request.prompt)
+        limit = self._window + 1 - len(request.prompt)
         ids: list[int] = []
         try:
             with torch.inference_mode():

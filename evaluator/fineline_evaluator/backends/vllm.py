@@ -23,7 +23,7 @@ import torch
 from fineline.errors import CheckpointError, EngineError, FinelineError
 from fineline_evaluator.backends import canary, worker
 from fineline_evaluator.backends import settings as engine_settings
-from fineline_evaluator.backends.failures import engine_error, one_line
+from fineline_evaluator.backends.failures import check_lengths, engine_error, one_line
 from fineline_evaluator.backends.modelling import model_within
 from fineline_evaluator.backends.sharing import Answers, Ask, Greedy, Reply, Score, plan
 from fineline_evaluator.backends.tensors import check_tensors
@@ -128,7 +128,7 @@ class VllmBackend:
         asked = [requests[place] for place in order]
         parameters = [
             SamplingParams(
-                max_tokens=min(request.max_tokens, engine.window + 1 - len(request.prompt)),
+                max_tokens=max(1, min(request.max_tokens, engine.window + 1 - len(request.prompt))),
                 temperature=request.temperature,
                 top_p=request.top_p,
                 top_k=request.top_k,
@@ -369,6 +369,7 @@ class VllmBackend:
         if not prompts:
             return []
         engine = self._running()
+        check_lengths(prompts, engine.window)
         try:
             outputs: list[Any] = engine.llm.generate(
                 [{"prompt_token_ids": list(prompt)} for prompt in prompts], list(parameters), use_tqdm=False
