@@ -42,7 +42,7 @@ def trajectories(rows: pl.DataFrame, level: float = 0.90) -> tuple[pl.DataFrame,
     notices: list[Notice] = []
     tasks = rows.with_columns(level=pl.lit("task"), tasks=pl.lit(1, pl.Int64))
     domains = _domain_means(rows, notices)
-    overall = _overall(domains)
+    overall = _overall(domains, notices)
     table = pl.concat([part for part in (tasks, domains, overall) if part.height or part is tasks], how="diagonal")
     table = _with_bands(table, level)
     return table.select(COLUMNS).sort("series", "level", "domain", "task", "metric", "filter", "position"), tuple(
@@ -77,12 +77,14 @@ def _domain_means(rows: pl.DataFrame, notices: list[Notice]) -> pl.DataFrame:
     for series, domain, steps in (
         partial.group_by("series", "domain").agg(pl.col("step").sort()).sort("series", "domain").iter_rows()
     ):
-        shown = ", ".join(str(step) for step in steps[:3]) + (" …" if len(steps) > 3 else "")
-        notices.append(
-            Notice("TaskMissing", f"{series}: no mean of {domain} at step {shown}, where a task of it has no result")
-        )
+        text = f"{series}: no mean of {domain} at {_steps(steps)}, where a task of it has no result"
+        notices.append(Notice("TaskMissing", text))
     _tell_of_other_tasks(members, notices)
     return means.filter(pl.col("tasks") == pl.col("wanted")).with_columns(level=pl.lit("domain")).drop("wanted")
+
+
+def _steps(steps: list[int]) -> str:
+    return "step " + ", ".join(str(step) for step in steps[:3]) + (" …" if len(steps) > 3 else "")
 
 
 def _tell_of_other_tasks(members: pl.DataFrame, notices: list[Notice]) -> None:
@@ -92,11 +94,14 @@ def _tell_of_other_tasks(members: pl.DataFrame, notices: list[Notice]) -> None:
     notices.extend(Notice("OtherTasks", text.format(domain)) for domain in differing["domain"].sort())
 
 
-def _overall(domains: pl.DataFrame) -> pl.DataFrame:
+def _overall(domains: pl.DataFrame, notices: list[Notice]) -> pl.DataFrame:
     if not domains.height:
         return domains
     wanted = domains.group_by("series").agg(pl.col("domain").n_unique().alias("wanted"))
     means = _mean(domains.sort("series", "position", "domain"), ()).join(wanted, on="series")
+    partial = means.filter(pl.col("tasks") < pl.col("wanted"))
+    for series, steps in partial.group_by("series").agg(pl.col("step").sort()).sort("series").iter_rows():
+        notices.append(Notice("DomainMissing", f"{series}: no mean of all domains at {_steps(steps)}: one has no mean"))
     return means.filter(pl.col("tasks") == pl.col("wanted")).with_columns(level=pl.lit("overall")).drop("wanted")
 
 
@@ -206,7 +211,7 @@ def panel(table: pl.DataFrame) -> Panel:
         pl.len().alias("points"),
     )
     counts = grouped["points"].to_numpy().astype(np.intp)
-    shape = (len(counts), int(counts.max(initial=0)))
+    shape = (len(counts), int(counts.max(initial=1)))
     row = np.repeat(np.arange(len(counts)), counts)
     column = np.arange(chosen.height) - np.repeat(np.cumsum(counts) - counts, counts)
     arrays = []

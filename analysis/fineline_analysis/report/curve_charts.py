@@ -27,7 +27,8 @@ def domains(analysis: Analysis, look: Look) -> Plot | None:
     )
     layers = _curve_layers(base, "points", picked, "score above chance (100: perfect)", _tooltip("domain"), rows.height)
     chart = alt.layer(*layers, data=alt.NamedData("domains")).add_params(picked)
-    alt_text = f"Chance-corrected score of each domain over {look.axis}, one line a run, with 90% bands."
+    alt_text = f"Chance-corrected score of each domain over {look.axis}"
+    alt_text += ", with 90% bands." if one_run else ", one line a run, with 90% bands."
     shown = "datum.level == 'domain' && " + look.drawable
     if one_run:
         chart = chart.transform_filter(shown)

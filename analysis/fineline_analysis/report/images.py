@@ -11,7 +11,7 @@ import vl_convert
 from fineline.errors import SpecError
 from fineline_analysis.analyse import Analysis
 from fineline_analysis.report import charts, data, theme
-from fineline_analysis.report.look import Plot
+from fineline_analysis.report.look import Plot, series_by_size
 
 FORMATS = ("png", "svg")
 
@@ -29,7 +29,7 @@ def write_images(analysis: Analysis, folder: Path, format: str = "png") -> list[
         spec = fitted(plot, _WIDTH)
         spec["datasets"] = {name: data.records(frames[name]) for name in plot.datasets}
         spec["config"] = theme.config("light", len(analysis.tables["runs"]))
-        spec["config"]["legend"]["columns"] = _WIDTH // 150
+        spec["config"]["legend"]["columns"] = max(1, (_WIDTH - 60) // theme.legend_entry(series_by_size(analysis)))
         path = folder / f"{plot.name}.{format}"
         if format == "png":
             path.write_bytes(vl_convert.vegalite_to_png(spec, scale=2))

@@ -45,7 +45,8 @@ def render(analysis: Analysis) -> str:
     script = _asset("page.js")
     bundle = _bundle()
     parts = [_section(section, plots) for section in sections(analysis, order)]
-    themes = {name: theme.config(name, len(order)) for name in ("light", "dark")}
+    themes: dict[str, Any] = {name: theme.config(name, len(order)) for name in ("light", "dark")}
+    themes["entry"] = theme.legend_entry(order)
     by_series = {verdict.series: verdict for verdict in analysis.verdicts}
     return _template().render(
         title=analysis.settings.title,

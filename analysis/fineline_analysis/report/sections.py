@@ -71,10 +71,10 @@ def _trajectories(analysis: Analysis, order: Sequence[str]) -> Section:
     best = newest.filter(pl.col("level") == "domain").sort("score", "series", "domain", descending=[True, False, False])
     if best.height:
         top, low = best.row(0, named=True), best.row(-1, named=True)
-        sentence = (
-            f"Furthest from chance is {top['domain']} in {top['series']}, at {100 * top['score']:.0f} of 100; "
-            f"closest to it is {low['domain']} in {low['series']}, at {100 * low['score']:.0f}."
-        )
+        of_top, of_low = ("", "") if len(order) == 1 else (f" in {top['series']}", f" in {low['series']}")
+        sentence = f"Furthest from chance is {top['domain']}{of_top}, at {100 * top['score']:.0f} of 100"
+        other = f"; closest to it is {low['domain']}{of_low}, at {100 * low['score']:.0f}"
+        sentence += "." if best.height == 1 else f"{other}."
     else:
         sentence = "Cannot say: no task has a metric that can be corrected for chance. Each task's own metric is below."
     return Section(

@@ -81,3 +81,8 @@ def ramp(theme: str, count: int) -> list[str]:
         mixed = (round(a + (b - a) * part) for a, b in zip(stops[left], stops[left + 1], strict=True))
         colors.append("#" + "".join(f"{channel:02x}" for channel in mixed))
     return colors
+
+
+def legend_entry(names: list[str]) -> int:
+    """The pixels that the widest entry of a legend takes."""
+    return 45 + min(200, int(6.4 * max((len(name) for name in names), default=0)))

@@ -42,7 +42,7 @@
     spec.datasets = Object.fromEntries(plot.datasets.map((set) => [set, rows(set)]));
     spec.config = structuredClone(themes[dark.matches && !printing.matches ? "dark" : "light"]);
     spec.config.background = null;
-    spec.config.legend.columns = Math.max(1, Math.floor(place.clientWidth / 150));
+    spec.config.legend.columns = Math.max(1, Math.floor((place.clientWidth - 60) / themes.entry));
     spec.description = plot.alt;
     try {
       if (views[name]) views[name].finalize();
