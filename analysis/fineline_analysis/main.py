@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.results,
             options.output,
             runs=options.run or None,
-            horizons=dict(_horizon(text) for text in options.horizon),
+            horizons=dict(horizon_of(text) for text in options.horizon),
             name=options.name,
         )
     except FinelineError as error:
@@ -58,7 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _horizon(text: str) -> tuple[str, float]:
+def horizon_of(text: str) -> tuple[str, float]:
+    """`RUN=TOKENS` as the run and the tokens; they may be written as 1.26e12. SpecError for anything else."""
     run, _, tokens = text.rpartition("=")
     try:
         value = float(tokens)

@@ -74,11 +74,12 @@ def observe(metrics: pl.DataFrame) -> Observed:
     rows = _usable(rows, notices)
     rows = _one_key_a_unit(rows, notices)
     rows = _one_row_a_metric(rows, notices)
-    rows = _one_domain_a_task(rows, notices)
-    rows = _tasks_themselves(rows, notices)
+    is_sanity = pl.col("domain") == SANITY_DOMAIN
+    # Rows on a checkpoint's sanity stand beside a task's own, under the task's name and a domain of their own.
+    tasks = _one_domain_a_task(rows.filter(~is_sanity), notices)
+    rows = _tasks_themselves(pl.concat([tasks, rows.filter(is_sanity)]), notices)
     rows = _positioned(rows, notices)
     rows = rows.sort("series", "position", "step", "domain", "task", "metric", "filter")
-    is_sanity = pl.col("domain") == SANITY_DOMAIN
     return Observed(rows.filter(~is_sanity), rows.filter(is_sanity), tuple(notices))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fineline_analysis.main import analyse_store
-
 from fineline.errors import SpecError
+from fineline_analysis.act import analyse_store
 from fineline_analysis.analyse import Analysis
+from fineline_analysis.main import horizon_of
 from fineline_cli import output
 from fineline_cli.evaluations import folder_uri
 
@@ -17,24 +17,23 @@ REPORT = "report.html"
 
 
 def analyze_results(uri: str, out: str | None, runs: Sequence[str] | None, horizon: Sequence[str]) -> None:
-    """Analyses the results under a URI, writes tables and report, and prints the verdicts."""
-    target = {"output": folder_uri(out)} if out is not None else {}
-    print_verdicts(analyse_store(folder_uri(uri), runs=runs or None, horizon=horizons(horizon), **target))
+    """Analyses the results under a URI, writes tables and report, and prints the verdicts. Without `out` they are
+    written beside the results, under `analyses/`."""
+    horizons = dict(horizon_of(text) for text in horizon)
+    print_verdicts(analyse(folder_uri(uri), out, runs, horizons))
 
 
-def horizons(texts: Sequence[str]) -> dict[str, int]:
-    """`run=tokens` pairs; tokens may be written as 1.26e12."""
-    found: dict[str, int] = {}
-    for text in texts:
-        run, separator, tokens = text.rpartition("=")
-        try:
-            count = int(float(tokens))
-        except (ValueError, OverflowError):
-            count = 0
-        if not separator or not run or count < 1:
-            raise SpecError(f"--horizon {text}: write RUN=TOKENS, such as amber-7b=1.26e12")
-        found[run] = count
-    return found
+def analyse(
+    results_uri: str,
+    out: str | None,
+    runs: Sequence[str] | None,
+    horizons: Mapping[str, float] | None = None,
+    name: str = "fineline",
+) -> Analysis:
+    """The analysis of some runs, written to a folder, or without one among the results under `analyses/<name>/`."""
+    if out is None:
+        return analyse_store(results_uri, results_uri, runs=runs, horizons=horizons, name=name)
+    return analyse_store(results_uri, folder_uri(out), runs=runs, horizons=horizons)
 
 
 def print_verdicts(analysis: Analysis) -> None:

@@ -53,7 +53,7 @@ def run(
     """
     from fineline_cli.run_command import run_file
 
-    sys.exit(run_file(evaluation, results=results, slices=slices, analysis=analysis, analyse=not no_analysis))
+    sys.exit(run_file(evaluation, results=results, slices=slices, analysis=analysis, with_analysis=not no_analysis))
 
 
 @app.command()

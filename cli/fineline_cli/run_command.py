@@ -6,9 +6,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from fineline_analysis.main import analyse_store
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -16,8 +14,8 @@ from fineline.plan import Plan
 from fineline.results import read_metrics
 from fineline.store import open_store
 from fineline_cli import output
-from fineline_cli.analyze_command import print_verdicts
-from fineline_cli.evaluations import Evaluation, folder_uri, read_evaluations
+from fineline_cli.analyze_command import analyse, print_verdicts
+from fineline_cli.evaluations import Evaluation, read_evaluations
 from fineline_cli.running import RunOutcome, run_evaluation
 from fineline_cli.slices import Event
 from fineline_cli.summary import last_checkpoints
@@ -25,7 +23,7 @@ from fineline_cli.summary import last_checkpoints
 SHOWN_FAILURES = 20
 
 
-def run_file(path: Path, *, results: str | None, slices: int, analysis: str | None, analyse: bool) -> int:
+def run_file(path: Path, *, results: str | None, slices: int, analysis: str | None, with_analysis: bool) -> int:
     """Runs every evaluation of a file, then analyses their runs; returns the exit code."""
     evaluations = read_evaluations(path, results)
     outcomes: list[RunOutcome] = []
@@ -37,7 +35,7 @@ def run_file(path: Path, *, results: str | None, slices: int, analysis: str | No
             output.say("stopped in order; the same command goes on where it ended")
             return 1
     _print_results(evaluations)
-    if analyse and any(outcome.published + outcome.reused for outcome in outcomes):
+    if with_analysis and any(outcome.published + outcome.reused for outcome in outcomes):
         _analyse(evaluations, analysis)
     return 0 if all(outcome.succeeded for outcome in outcomes) else 1
 
@@ -154,6 +152,6 @@ def _print_results(evaluations: Sequence[Evaluation]) -> None:
 
 def _analyse(evaluations: Sequence[Evaluation], folder: str | None) -> None:
     for uri in dict.fromkeys(evaluation.results_uri for evaluation in evaluations):
-        runs = [each.resource.spec.run.name for each in evaluations if each.results_uri == uri]
-        target: dict[str, Any] = {"output": folder_uri(folder)} if folder is not None else {}
-        print_verdicts(analyse_store(uri, runs=runs, **target))
+        same = [evaluation for evaluation in evaluations if evaluation.results_uri == uri]
+        runs = [evaluation.resource.spec.run.name for evaluation in same]
+        print_verdicts(analyse(uri, folder, runs, name=same[0].name))
