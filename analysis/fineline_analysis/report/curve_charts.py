@@ -10,12 +10,16 @@ import polars as pl
 from fineline_analysis.analyse import Analysis
 from fineline_analysis.report.look import LEGEND, Look, Plot, plot_of
 
+MOST_DOTS = 2000
+"""Checkpoints of a plot that can be pointed at."""
+
 
 def domains(analysis: Analysis, look: Look) -> Plot | None:
     rows = analysis.tables["trajectories"].filter(pl.col("level") == "domain")
     if not rows.height:
         return None
     one_run = len(look.series) == 1
+    panels = 1 if one_run else rows["domain"].n_unique()
     color = look.color
     if one_run:
         color = alt.Color("domain:N", legend=LEGEND)
@@ -25,14 +29,16 @@ def domains(analysis: Analysis, look: Look) -> Plot | None:
         .transform_calculate(points="100 * datum.score", low="100 * datum.score_low", high="100 * datum.score_high")
         .encode(x=look.x(rows["position"]), color=color)
     )
-    layers = _curve_layers(base, "points", picked, "score above chance (100: perfect)", _tooltip("domain"), rows.height)
+    layers = _curve_layers(
+        base, "points", picked, "score above chance (100: perfect)", _tooltip("domain"), rows.height, panels
+    )
     chart = alt.layer(*layers, data=alt.NamedData("domains")).add_params(picked)
     alt_text = f"Chance-corrected score of each domain over {look.axis}"
     alt_text += ", with 90% bands." if one_run else ", one line a run, with 90% bands."
     shown = "datum.level == 'domain' && " + look.drawable
     if one_run:
         chart = chart.transform_filter(shown)
-        return plot_of("domains", chart, ("domains",), alt_text, least=320, height=320)
+        return plot_of("domains", chart, ("domains",), alt_text, least=320, height=320, rows=rows.height)
     faceted = chart.facet(facet=alt.Facet("domain:N"), columns=3).transform_filter(shown)
     return plot_of(
         "domains",
@@ -41,8 +47,9 @@ def domains(analysis: Analysis, look: Look) -> Plot | None:
         alt_text,
         least=260,
         height=190,
-        panels=rows["domain"].n_unique(),
+        panels=panels,
         axes=(50, 22),
+        rows=rows.height,
     )
 
 
@@ -54,7 +61,15 @@ def tasks(analysis: Analysis, look: Look) -> list[Plot | None]:
         base = alt.Chart().transform_filter(look.drawable).encode(x=look.x(rows["position"]), color=look.color)
         own = rows.filter(pl.col("domain") == domain)
         layers = _curve_layers(
-            base, "value", picked, "value", _tooltip("task", "metric"), own.height, "value_low", "value_high"
+            base,
+            "value",
+            picked,
+            "value",
+            _tooltip("task", "metric"),
+            own.height,
+            own["task"].n_unique(),
+            "value_low",
+            "value_high",
         )
         chart = (
             alt.layer(*layers, data=alt.NamedData("tasks"))
@@ -75,6 +90,7 @@ def tasks(analysis: Analysis, look: Look) -> list[Plot | None]:
                 panels=own["task"].n_unique(),
                 axes=(10, 62),
                 heading=domain,
+                rows=own.height,
             )
         )
     return plots
@@ -121,8 +137,18 @@ def laws(analysis: Analysis, look: Look) -> Plot | None:
         .resolve_scale(y="independent")
     )
     text = f"The law of each domain and run over {look.axis}: checkpoints as dots, dashed beyond the newest, 90% bands."
+    panels = curves["domain"].n_unique()
+    checkpoints = analysis.tables["trajectories"].filter(pl.col("level") == "domain").height
     return plot_of(
-        "laws", chart, ("curves",), text, least=270, height=190, panels=curves["domain"].n_unique(), axes=(10, 62)
+        "laws",
+        chart,
+        ("curves",),
+        text,
+        least=270,
+        height=190,
+        panels=panels,
+        axes=(10, 62),
+        rows=curves.height + checkpoints,
     )
 
 
@@ -133,6 +159,7 @@ def _curve_layers(
     title: str,
     tooltip: Sequence[alt.Tooltip],
     rows: int,
+    panels: int,
     low: str = "low",
     high: str = "high",
 ) -> list[alt.Chart]:
@@ -146,7 +173,9 @@ def _curve_layers(
     )
     line = base.mark_line(strokeWidth=1.8).encode(y=y, opacity=shown.then(alt.value(1)).otherwise(alt.value(0.1)))
     seen = 0.9 if rows <= 400 else 0.0
-    dots = base.mark_circle(size=16).encode(
+    # A tooltip's text is made for every dot beforehand: of very many, some have to do.
+    spots = base if rows <= MOST_DOTS else base.transform_sample(max(100, MOST_DOTS // max(panels, 1)))
+    dots = spots.mark_circle(size=16).encode(
         y=y, opacity=shown.then(alt.value(seen)).otherwise(alt.value(0.0)), tooltip=list(tooltip)
     )
     return [band, line, dots]

@@ -1,4 +1,4 @@
-"""The tables behind the plots, as the page carries them: once each, by column, with texts coded by number."""
+"""The tables behind the plots, as the page carries them: once each, by column, with what repeats coded."""
 
 from __future__ import annotations
 
@@ -70,16 +70,13 @@ def records(frame: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def packed(frame: pl.DataFrame) -> dict[str, Any]:
-    """Columns by name; a text column as its distinct values and a number a row."""
+    """Columns by name; one whose values repeat as its distinct values and the place of each row's among them."""
     result: dict[str, Any] = {}
     for name in frame.columns:
-        column = frame[name]
-        if column.dtype == pl.String:
-            values = column.unique(maintain_order=True).to_list()
-            code = {value: i for i, value in enumerate(values)}
-            result[name] = {"values": values, "codes": [code[value] for value in column]}
-        else:
-            result[name] = _values(column)
+        values = _values(frame[name])
+        place = {value: i for i, value in enumerate(dict.fromkeys(values))}
+        repeats = frame[name].dtype == pl.String or 4 * len(place) <= len(values)
+        result[name] = {"values": list(place), "codes": [place[value] for value in values]} if repeats else values
     return {"rows": frame.height, "columns": result}
 
 

@@ -24,7 +24,8 @@ LEGEND = alt.Legend(orient="top", symbolType="stroke", symbolOpacity=1)
 class Plot:
     """One plot: its specification without data, the data sets that it needs, and what it shows in words.
 
-    `panels` is how many there are; `margin` and `gap` are the pixels that axes take once, and a panel."""
+    `panels` is how many there are; `margin` and `gap` are the pixels that axes take once, and a panel. `rows` is
+    how many rows it draws, as far as these may be many."""
 
     name: str
     spec: dict[str, Any]
@@ -34,6 +35,7 @@ class Plot:
     margin: int
     gap: int
     heading: str = ""
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +116,11 @@ def plot_of(
     panels: int = 0,
     axes: tuple[int, int] = (0, 0),
     heading: str = "",
+    rows: int = 0,
 ) -> Plot:
     """A chart as a plot; `axes` are the margin and the gap of its panels, if it has panels."""
     spec: dict[str, Any] = chart.to_dict(validate=False)
     for key in ("config", "$schema"):
         spec.pop(key, None)
     spec["usermeta"] = {"fineline": {"least": least, "height": height, "facet": panels > 0}}
-    return Plot(name, spec, datasets, text, panels, *axes, heading)
+    return Plot(name, spec, datasets, text, panels, *axes, heading, rows)

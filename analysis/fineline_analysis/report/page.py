@@ -148,7 +148,7 @@ def _section(section: Section, plots: list[Plot]) -> dict[str, Any]:
 
 
 def _plot_data(plot: Plot) -> dict[str, Any]:
-    return {name: getattr(plot, name) for name in ("spec", "datasets", "alt", "panels", "margin", "gap")}
+    return {name: getattr(plot, name) for name in ("spec", "datasets", "alt", "panels", "margin", "gap", "rows")}
 
 
 def _json(value: Any) -> Markup:

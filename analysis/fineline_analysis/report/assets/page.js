@@ -34,6 +34,9 @@
     return spec;
   }
 
+  // A drawing of tens of thousands of elements takes seconds as SVG: past this many rows it is a canvas.
+  const MOST_ROWS_AS_SVG = 4000;
+
   async function draw(figure) {
     const name = figure.dataset.plot;
     const plot = plots[name];
@@ -46,7 +49,8 @@
     spec.description = plot.alt;
     try {
       if (views[name]) views[name].finalize();
-      const result = await vegaEmbed(place, spec, { renderer: "svg", ast: true, actions: false, mode: "vega-lite" });
+      const renderer = plot.rows > MOST_ROWS_AS_SVG ? "canvas" : "svg";
+      const result = await vegaEmbed(place, spec, { renderer, ast: true, actions: false, mode: "vega-lite" });
       views[name] = result.view;
       figure.dataset.drawn = "true";
     } catch (error) {
