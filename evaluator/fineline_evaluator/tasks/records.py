@@ -39,6 +39,7 @@ _SCHEMA = pa.schema(
 )
 _META_KEY = b"fineline.compiled"
 _ROWS_AT_ONCE = 8192
+_NO_REQUEST = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def read(file: Path, encoder: Encoder) -> Compiled | None:
 
 
 def _rows(questions: Sequence[Question]) -> Iterator[dict[str, Any]]:
+    before: tuple[int, ...] | None = None
     for question in questions:
         base = {
             "leaf": question.leaf,
@@ -109,10 +111,13 @@ def _rows(questions: Sequence[Question]) -> Iterator[dict[str, Any]]:
             "text_bytes": question.text_bytes,
         }
         if not question.requests:
-            yield base | {"window": 0, "context": None, "continuation": None, "generation": None}
+            yield base | {"window": _NO_REQUEST, "context": None, "continuation": None, "generation": None}
         requests: Sequence[LoglikelihoodRequest | GenerateRequest] = question.requests
         for window, request in enumerate(requests):
-            yield base | {"window": window} | _request_row(request)
+            row = _request_row(request)
+            # Choices of a document share their context, which is written once.
+            same, before = row["context"] == before, row["context"]
+            yield base | {"window": window} | row | ({"context": None} if same else {})
 
 
 def _request_row(request: LoglikelihoodRequest | GenerateRequest) -> dict[str, Any]:
@@ -132,35 +137,39 @@ def _request_row(request: LoglikelihoodRequest | GenerateRequest) -> dict[str, A
 def _questions(table: pa.Table, encoder: Encoder) -> Iterator[Question]:
     head: dict[str, Any] | None = None
     requests: list[Any] = []
-    # Choices of a document share their context: one tuple for all of them.
-    last_ids: list[int] = []
-    last_context: tuple[int, ...] = ()
+    context: tuple[int, ...] = ()
     for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
-        for row in batch.to_pylist():
-            if row["window"] == 0:
+        contexts, continuations = _lists(batch.column("context")), _lists(batch.column("continuation"))
+        plain = batch.drop_columns(["context", "continuation"]).to_pylist()
+        for row, new_context, continuation in zip(plain, contexts, continuations, strict=True):
+            if row["window"] <= 0:
                 if head is not None:
                     yield _question(head, requests)
                 head, requests = row, []
-            if row["context"] is None:
+            if row["window"] == _NO_REQUEST:
                 continue
-            if row["context"] != last_ids:
-                last_ids, last_context = row["context"], encoder.intern(row["context"])
-            requests.append(_request(row, last_context, encoder))
+            if new_context is not None:
+                context = encoder.intern(new_context)
+            if row["generation"] is None:
+                requests.append(LoglikelihoodRequest(context, encoder.intern(continuation or ())))
+            else:
+                options = json.loads(row["generation"])
+                requests.append(GenerateRequest(context, **options | {"until": tuple(options["until"])}))
     if head is not None:
         yield _question(head, requests)
+
+
+def _lists(column: pa.ListArray) -> Iterator[list[int] | None]:
+    """A column of lists, through numpy: Arrow's own way makes an object of each number first."""
+    values, offsets = column.values.to_numpy(), column.offsets.to_numpy()
+    for position, valid in enumerate(column.is_valid().to_pylist()):
+        yield values[offsets[position] : offsets[position + 1]].tolist() if valid else None
 
 
 def _question(row: dict[str, Any], requests: list[Any]) -> Question:
     return Question(
         row["leaf"], row["document"], row["index"], row["repeats"], row["kind"], row["text_bytes"], tuple(requests)
     )
-
-
-def _request(row: dict[str, Any], context: tuple[int, ...], encoder: Encoder) -> LoglikelihoodRequest | GenerateRequest:
-    if row["generation"] is None:
-        return LoglikelihoodRequest(context, encoder.intern(row["continuation"]))
-    options = json.loads(row["generation"])
-    return GenerateRequest(context, **options | {"until": tuple(options["until"])})
 
 
 def _in_blocks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

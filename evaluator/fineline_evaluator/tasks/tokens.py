@@ -8,7 +8,7 @@ that already starts with it gets no second one; what does not fit into the windo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,39 +45,40 @@ class Encoder:
         self._prefix_text = str(self._tokenizer.decode(self.prefix_token))
         eos = self._tokenizer.eos_token_id
         self.eos_token: int | None = None if eos is None else int(eos)
-        self.highest_token = max(self._tokenizer.get_vocab().values())
+        self.highest_token = int(max(self._tokenizer.get_vocab().values()))
         self.eos_text: str | None = None if eos is None else str(self._tokenizer.decode(eos))
         # Token ids recur by the million: one object each instead of one object a place.
-        self._interned = list(range(len(self._tokenizer) + 1024))
+        self._interned = list(range(self.highest_token + 1))
 
     def texts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Each text as `tok_encode` gives it."""
-        return self._encode(texts, lambda text: False if text.startswith(self._prefix_text) else self._add_bos)
+        return [self.intern(ids) for ids in self._encode(texts, self._with_bos)]
 
     def continuations(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Each text without any special token."""
-        return self._encode(texts, lambda _: False)
+        return [self.intern(ids) for ids in self._encode(texts, lambda _: False)]
 
     def prompts(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Each text as the start of a generation: here lm-eval looks for the BOS token's text alone."""
         bos = self._tokenizer.bos_token
-        return self._encode(texts, lambda text: False if bos is not None and text.startswith(bos) else self._add_bos)
+        found = self._encode(texts, lambda text: False if bos is not None and text.startswith(bos) else self._add_bos)
+        return [self.intern(ids) for ids in found]
 
     def pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Pair]:
-        """Context and continuation of each pair, not yet cut to a window; either may be empty."""
+        """Context and continuation of each pair, not yet cut to a window; either may be empty. Pairs of one context
+        share its tuple."""
         moved = [_move_spaces(context, continuation) for context, continuation in pairs]
-        known = _encode_once(
-            self.texts,
-            (text for context, continuation in moved if context for text in (context, context + continuation)),
-        )
-        alone = _encode_once(self.continuations, (continuation for context, continuation in moved if not context))
+        unique = list(dict.fromkeys(context for context, _ in moved if context))
+        contexts = dict(zip(unique, map(self.intern, self._encode(unique, self._with_bos)), strict=True))
+        wholes = self._encode([context + continuation for context, continuation in moved if context], self._with_bos)
+        alone = iter(self.continuations([continuation for context, continuation in moved if not context]))
         encoded: list[Pair] = []
-        for context, continuation in moved:
+        for context, _ in moved:
             if context:
-                start = known[context]
-                encoded.append((start, known[context + continuation][len(start) :]))
+                start = contexts[context]
+                encoded.append((start, self.intern(next(wholes)[len(start) :])))
                 continue
-            ids = alone[continuation]
+            ids = next(alone)
             if ids and ids[0] == self.prefix_token:
                 encoded.append((ids[:1], ids[1:]))
             else:
@@ -86,28 +87,33 @@ class Encoder:
 
     def intern(self, ids: Iterable[int]) -> tuple[int, ...]:
         """The ids as a tuple that shares its numbers with all others."""
-        table = self._interned
-        return tuple([table[number] if number < len(table) else number for number in ids])
+        return tuple(map(self._interned.__getitem__, ids))
 
-    def _encode(self, texts: Sequence[str], special: Callable[[str], bool | None]) -> list[tuple[int, ...]]:
-        found: list[tuple[int, ...]] = [()] * len(texts)
-        by_option: dict[bool | None, list[int]] = {}
-        for index, text in enumerate(texts):
-            by_option.setdefault(special(text), []).append(index)
-        for option, indices in by_option.items():
-            arguments = {} if option is None else {"add_special_tokens": option}
-            for start in range(0, len(indices), _BATCH):
-                batch = indices[start : start + _BATCH]
-                answer = self._tokenizer(
-                    [texts[index] for index in batch],
-                    return_attention_mask=False,
-                    return_token_type_ids=False,
-                    verbose=False,
-                    **arguments,
-                )
-                for index, ids in zip(batch, answer["input_ids"], strict=True):
-                    found[index] = self.intern(ids)
-        return found
+    def _with_bos(self, text: str) -> bool | None:
+        return False if text.startswith(self._prefix_text) else self._add_bos
+
+    def _encode(self, texts: Sequence[str], special: Callable[[str], bool | None]) -> Iterator[list[int]]:
+        """The ids of each text, made a batch at a time. `special` says of a text whether special tokens go to it, None
+        for the tokenizer's own way."""
+        for start in range(0, len(texts), _BATCH):
+            batch = texts[start : start + _BATCH]
+            found: dict[int, list[int]] = {}
+            by_option: dict[bool | None, list[int]] = {}
+            for index, text in enumerate(batch):
+                by_option.setdefault(special(text), []).append(index)
+            for option, indices in by_option.items():
+                ids = self._encode_batch([batch[index] for index in indices], option)
+                found |= dict(zip(indices, ids, strict=True))
+            for index in range(len(batch)):
+                yield found.pop(index)
+
+    def _encode_batch(self, texts: list[str], special: bool | None) -> list[list[int]]:  # noqa: FBT001 - a value
+        arguments = {} if special is None else {"add_special_tokens": special}
+        answer = self._tokenizer(
+            texts, return_attention_mask=False, return_token_type_ids=False, verbose=False, **arguments
+        )
+        ids: list[list[int]] = answer["input_ids"]
+        return ids
 
 
 def tokenizer_digest(folder: Path) -> str:
@@ -124,10 +130,3 @@ def tokenizer_digest(folder: Path) -> str:
 def _move_spaces(context: str, continuation: str) -> tuple[str, str]:
     kept = context.rstrip()
     return kept, context[len(kept) :] + continuation
-
-
-def _encode_once(
-    encode: Callable[[Sequence[str]], list[tuple[int, ...]]], texts: Iterable[str]
-) -> dict[str, tuple[int, ...]]:
-    unique = list(dict.fromkeys(texts))
-    return dict(zip(unique, encode(unique), strict=True))
