@@ -29,11 +29,13 @@ def make_checkpoint(
     max_position_embeddings: int = 2048,
     shards: int = 1,
     tokenizer: bool = True,
+    texts: tuple[str, ...] = (),
     overrides: dict[str, Any] | None = None,
 ) -> Path:
     """Writes config.json, safetensors (`shards` files and an index where more than one) and a tokenizer into `folder`.
 
-    `overrides` are further fields of the model's config. The same arguments make the same bytes. Returns `folder`.
+    `texts`: what the tokenizer is trained on instead of `corpus()`. `overrides` are further fields of the model's
+    config. The same arguments make the same bytes. Returns `folder`.
     """
     import torch
 
@@ -51,17 +53,24 @@ def make_checkpoint(
     if shards > 1:
         _shard(folder, shards)
     if tokenizer:
-        make_tokenizer(folder, vocab_size=vocab_size, max_length=max_position_embeddings)
+        make_tokenizer(folder, vocab_size=vocab_size, max_length=max_position_embeddings, texts=texts)
     return folder
 
 
-def make_tokenizer(folder: Path, *, vocab_size: int = 512, max_length: int = 2048, add_bos: bool = True) -> Path:
-    """Trains a byte-level BPE of at most `vocab_size` tokens over `corpus()` and writes its files into `folder`."""
+def make_tokenizer(
+    folder: Path,
+    *,
+    vocab_size: int = 512,
+    max_length: int = 2048,
+    add_bos: bool = True,
+    texts: tuple[str, ...] = (),
+) -> Path:
+    """Trains a byte-level BPE of at most `vocab_size` tokens over `texts` (else `corpus()`) and writes its files."""
     import transformers
     from tokenizers import Tokenizer
     from tokenizers.processors import TemplateProcessing
 
-    engine = Tokenizer.from_str(_trained(vocab_size))
+    engine = Tokenizer.from_str(_trained(vocab_size, texts))
     if add_bos:
         engine.post_processor = TemplateProcessing(
             single=f"{BOS} $A",
@@ -182,7 +191,7 @@ def _shard(folder: Path, shards: int) -> None:
 
 
 @functools.cache
-def _trained(vocab_size: int) -> str:
+def _trained(vocab_size: int, texts: tuple[str, ...]) -> str:
     """The trained tokenizer as JSON: once a process and size, for training takes longer than everything else here."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -195,7 +204,7 @@ def _trained(vocab_size: int) -> str:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    engine.train_from_iterator(corpus(), trainer)
+    engine.train_from_iterator(texts or corpus(), trainer)
     return str(engine.to_str())
 
 

@@ -75,6 +75,7 @@ class VllmBackend:
         self._engine: _Engine | None = None
         self._text: TextEnd | None = None
         self._scored = self._computed = 0
+        self._suspect = False
 
     def load(self, folder: Path) -> LoadReport:
         start = time.perf_counter()
@@ -102,6 +103,8 @@ class VllmBackend:
         engine = self._running()
         if not self._gpu:
             _set_num_threads(self._threads)
+        if self._suspect:
+            engine.llm.collective_rpc(worker.clear_cache)
         if not engine.llm.reset_prefix_cache():
             self.close()
             raise EngineError("the prefix cache could not be reset; load the checkpoint again")
@@ -115,7 +118,9 @@ class VllmBackend:
         for ask, reply in zip(again, self._submit(again), strict=True):
             answers.take_again(ask, reply)
         self._scored += sum(len(request.continuation) for request in requests)
-        return [answers.loglikelihood(request) for request in requests]
+        answered = [answers.loglikelihood(request) for request in requests]
+        self._suspect = self._suspect or not all(math.isfinite(answer.logprob) for answer in answered)
+        return answered
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[str]:
         from vllm import SamplingParams
@@ -286,6 +291,7 @@ class VllmBackend:
             measured = engine.llm.collective_rpc(worker.measure)
         except Exception as error:
             raise engine_error(error, f"measuring the weights of {engine.folder}") from error
+        self._suspect = any(weight.moments.not_finite for rank in measured for weight in rank)
         verdict = compare(engine.folder, measured, engine.facts.packed)
         if verdict.wrong:
             raise CheckpointError(

@@ -125,7 +125,7 @@ def after_reload(worker: Any) -> None:
 
 def clear_cache(worker: Any) -> None:
     """Zeroes the whole key-value cache: a masked place times NaN is NaN, so a broken checkpoint would poison the next
-    one through blocks that it filled."""
+    one, and one unit of its own the next, through blocks that it filled."""
     for cache in worker.model_runner.kv_caches:
         for tensor in cache if isinstance(cache, list | tuple) else [cache]:
             tensor.zero_()

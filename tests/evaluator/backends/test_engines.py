@@ -76,7 +76,8 @@ def test_greedy_continuations_are_seen(engine: Backend, reference: Backend) -> N
     dice = random.Random(8)
     requests = []
     for _ in range(4):
-        context, continuation = tokens(dice, 40), ()
+        context: tuple[int, ...] = tokens(dice, 40)
+        continuation: tuple[int, ...] = ()
         for _ in range(3):
             choices = [LoglikelihoodRequest((*context, *continuation), (token,)) for token in range(512)]
             best = max(range(512), key=[answer.logprob for answer in reference.loglikelihoods(choices)].__getitem__)
@@ -197,6 +198,8 @@ def test_one_broken_embedding_breaks_only_the_prompts_that_hold_it(
     engine.begin_unit()
     answers = engine.loglikelihoods(whole + broken)
     assert furthest(answers[:2], plainly(spoilt, whole)) <= TOLERANCE
+    engine.begin_unit()
+    assert engine.loglikelihoods(whole) == answers[:2]
     assert all(answer.logprob != answer.logprob for answer in answers[2:])
 
 
