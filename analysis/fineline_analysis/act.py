@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from fineline.errors import SpecError
+from fineline.errors import ResultError, SpecError
 from fineline.results.reading import read_metrics
 from fineline.store import Store, open_store, uri_of
 from fineline_analysis.analyse import Analysis, analyse, with_report
+from fineline_analysis.metrics import Notice
 from fineline_analysis.report import render
 from fineline_analysis.settings import Settings
-from fineline_analysis.tables import encode_all
+from fineline_analysis.tables import decode, encode_all
+from fineline_analysis.verdicts import from_table
 
 REPORT = "report.html"
 MANIFEST = "manifest.json"
@@ -56,6 +58,24 @@ def write(analysis: Analysis, store: Store, name: str | None = None) -> Analysis
         pointer = {"digest": analysis.digest, "folder": folder, "report": folder + REPORT}
         store.put(f"analyses/{quote(name, safe='')}/latest.json", _json(pointer))
     return with_report(analysis, report.removeprefix("file://"))
+
+
+def read(output: str | Path) -> Analysis:
+    """The analysis that was written to a folder or URI. `SpecError` where none was, `ResultError` for a broken file."""
+    store = open_store(uri_of(f"{str(output).rstrip('/')}/"))
+    if store.head(MANIFEST) is None:
+        raise SpecError(f"{store.uri}: holds no analysis ({MANIFEST} is not there)")
+    try:
+        manifest = json.loads(store.get(MANIFEST))
+        names = [name for name in manifest["files"] if name.endswith(".arrow")]
+        settings = Settings.from_values(manifest["settings"])
+        notices = tuple(Notice(notice["code"], notice["message"]) for notice in manifest["notices"])
+        digest = str(manifest["digest"])
+    except (ValueError, KeyError, TypeError):
+        raise ResultError(f"{store.uri}{MANIFEST}: not the manifest of an analysis") from None
+    tables = {name.removesuffix(".arrow"): decode(store.get(name), store.uri + name) for name in names}
+    report = f"{store.uri}{REPORT}".removeprefix("file://")
+    return Analysis(tables, from_table(tables["verdicts"]), notices, settings, digest, report)
 
 
 def _manifest(analysis: Analysis, files: Sequence[str]) -> bytes:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,12 @@ class Settings:
         values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         values["horizons"] = dict(sorted(self.horizons.items()))
         return json.dumps(values, sort_keys=True)
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Settings:
+        """Settings from the values of `to_json`; what this version doesn't know is left out."""
+        known = {item.name for item in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
 
     @property
     def tail(self) -> float:

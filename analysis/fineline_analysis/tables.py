@@ -12,6 +12,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.ipc
 
+from fineline.errors import ResultError
+
 TABLE_KEY = b"fineline.table"
 VERSION_KEY = b"fineline.tables_version"
 TABLES_VERSION = 1
@@ -31,3 +33,16 @@ def encode(name: str, frame: pl.DataFrame) -> bytes:
 def encode_all(tables: Mapping[str, pl.DataFrame]) -> dict[str, bytes]:
     """Every table as `<name>.arrow`, in order of names."""
     return {f"{name}.arrow": encode(name, tables[name]) for name in sorted(tables)}
+
+
+def decode(data: bytes, origin: str) -> pl.DataFrame:
+    """What `encode` wrote. `ResultError` names a file that is truncated, foreign or of a newer version."""
+    try:
+        with pa.ipc.open_file(pa.BufferReader(data)) as reader:
+            version = (reader.schema.metadata or {}).get(VERSION_KEY, b"").decode()
+            if not version.isdigit() or int(version) > TABLES_VERSION:
+                message = f"{origin}: tables version {version or 'unknown'}; this Fineline reads up to {TABLES_VERSION}"
+                raise ResultError(message)
+            return pl.DataFrame(reader.read_all().replace_schema_metadata(None))
+    except (pa.ArrowException, OSError) as error:
+        raise ResultError(f"{origin}: not a whole table of an analysis ({str(error).splitlines()[0]})") from None

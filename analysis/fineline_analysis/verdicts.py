@@ -15,7 +15,7 @@ verdict here ever says that a run should be stopped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import polars as pl
@@ -98,6 +98,15 @@ def table(found: tuple[Verdict, ...]) -> pl.DataFrame:
     ]
     numbers = {"probability": pl.Float64, "position": pl.Float64, "score": pl.Float64, "checkpoints": pl.Int64}
     return pl.DataFrame(rows, schema={**dict.fromkeys(text, pl.String), **numbers})
+
+
+def from_table(frame: pl.DataFrame) -> tuple[Verdict, ...]:
+    """The verdicts that `table` wrote."""
+    names = [field.name for field in fields(Verdict) if field.name != "facts"]
+    return tuple(
+        Verdict(facts=(row["fact_1"], row["fact_2"], row["fact_3"]), **{name: row[name] for name in names})
+        for row in frame.to_dicts()
+    )
 
 
 def judge(evidence: Evidence, settings: Settings) -> tuple[str, Facts, str]:

@@ -6,14 +6,12 @@ import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fineline.errors import SpecError
-from fineline_analysis.act import analyse_store
+from fineline_analysis.act import REPORT, analyse_store, read
 from fineline_analysis.analyse import Analysis
 from fineline_analysis.main import horizon_of
+from fineline_analysis.report import write_images
 from fineline_cli import output
 from fineline_cli.evaluations import folder_uri
-
-REPORT = "report.html"
 
 
 def analyze_results(uri: str, out: str | None, runs: Sequence[str] | None, horizon: Sequence[str]) -> None:
@@ -50,14 +48,11 @@ def print_verdicts(analysis: Analysis) -> None:
 
 
 def show_report(folder: Path, *, open_browser: bool, png: bool) -> None:
-    """Prints the report's path; opens it, or writes its plots as PNG, if asked."""
+    """Prints the report's path; opens it, or writes its plots as PNG beside it, if asked."""
+    analysis = read(folder)
     path = folder / REPORT
-    if not path.is_file():
-        raise SpecError(f"{folder}: holds no {REPORT}; make one with `fineline analyze RESULTS -o {folder}`")
     if png:
-        from fineline_analysis.report import write_images
-
-        for image in write_images(folder, "png"):
+        for image in write_images(analysis, folder / "images", "png"):
             output.console().print(str(image), markup=False, soft_wrap=True)
     output.console().print(str(path), markup=False, soft_wrap=True)
     if open_browser and not webbrowser.open(path.resolve().as_uri()):

@@ -10,10 +10,14 @@ import pyarrow as pa
 import pyarrow.ipc
 import pytest
 
+from fineline.errors import ResultError, SpecError
+from fineline.results import read_metrics
 from fineline.results.arrow import to_file
 from fineline.results.layout import UnitAddress
 from fineline.results.schemas import METRICS
 from fineline.store import open_store
+from fineline_analysis.act import analyse_store, read
+from fineline_analysis.analyse import analyse
 from fineline_analysis.main import main
 from support.trajectories import Law, simulated
 
@@ -118,3 +122,33 @@ def test_an_output_that_can_not_be_written_is_an_error(
     (tmp_path / "file").write_text("")
     assert main(["--results", str(results), "--output", str(tmp_path / "file")]) == 1
     assert capsys.readouterr().err.startswith("fineline-analysis: ")
+
+
+def test_an_analysis_is_read_back_from_its_folder(results: Path, tmp_path: Path) -> None:
+    written = analyse_store(str(results), tmp_path / "out")
+    found = read(tmp_path / "out")
+    assert found.verdicts == written.verdicts
+    assert found.settings == written.settings
+    assert found.notices == written.notices
+    assert {name: frame.equals(found.tables[name]) for name, frame in written.tables.items()} == dict.fromkeys(
+        written.tables, True
+    )
+    assert found.report == written.report
+
+
+def test_a_folder_without_an_analysis_and_a_broken_table_are_told_by_name(results: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="holds no analysis"):
+        read(tmp_path)
+    analyse_store(str(results), tmp_path)
+    (tmp_path / "laws.arrow").write_bytes(b"ARROW1 cut")
+    with pytest.raises(ResultError, match=r"laws\.arrow: not a whole table"):
+        read(tmp_path)
+
+
+def test_rows_on_sanity_change_nothing_of_the_tasks_they_stand_beside(results: Path) -> None:
+    frame = read_metrics(open_store(results.as_uri())).frame
+    sanity = frame.with_columns(domain=pl.lit("sanity"), metric=pl.lit("sanity_bits_per_byte"))
+    with_sanity = analyse(pl.concat([frame, sanity]))
+    assert with_sanity.notices == ()
+    assert with_sanity.tables["trajectories"].equals(analyse(frame).tables["trajectories"])
+    assert with_sanity.tables["sanity"].height == sanity.height
