@@ -149,6 +149,6 @@ def test_rows_on_sanity_change_nothing_of_the_tasks_they_stand_beside(results: P
     frame = read_metrics(open_store(results.as_uri())).frame
     sanity = frame.with_columns(domain=pl.lit("sanity"), metric=pl.lit("sanity_bits_per_byte"))
     with_sanity = analyse(pl.concat([frame, sanity]))
-    assert with_sanity.notices == ()
+    assert with_sanity.notices == analyse(frame).notices
     assert with_sanity.tables["trajectories"].equals(analyse(frame).tables["trajectories"])
     assert with_sanity.tables["sanity"].height == sanity.height
