@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fineline.checkpoints import FindOptions, Inspection, Parameters, Position, find, inspect
-from fineline.errors import CheckpointError
+from fineline.errors import CheckpointError, SpecError
 from fineline.plan import PlannedCheckpoint, PlannedEngine, WorkOrder
 from fineline.store import open_store, uri_of
 from fineline_evaluator.backends import check_tensors, window_of
@@ -36,10 +36,13 @@ def load_checkpoint(fetched: Fetched, order: WorkOrder, backend: Backend) -> Loa
     folder = fetched.folder
     inspection = inspect_folder(folder)
     config = inspection.config
-    window = window_of(folder, engine_settings(order.engine))
+    try:
+        window = window_of(folder, engine_settings(order.engine))
+    except SpecError as error:  # of this checkpoint: another one's window may do
+        raise CheckpointError(str(error), reason="ContextTooLong") from None
+    vocabulary = _embedding_rows(config)
     check_tensors(folder)
     encoder = Encoder(folder, order.engine.add_bos)
-    vocabulary = _embedding_rows(config)
     if encoder.highest_token >= vocabulary:
         message = (
             f"the tokenizer has ids up to {encoder.highest_token}, the embedding {vocabulary} rows: the tokenizer is "
@@ -71,7 +74,8 @@ def engine_settings(engine: PlannedEngine) -> EngineSettings:
 
 
 def _embedding_rows(config: Mapping[str, Any]) -> int:
-    rows = config.get("vocab_size")
+    inner = config.get("text_config")
+    rows = config.get("vocab_size", inner.get("vocab_size") if isinstance(inner, Mapping) else None)
     if not isinstance(rows, int) or rows < 1:
-        raise CheckpointError(f"config.json: vocab_size is {rows!r}", reason="ConfigMismatch")
+        raise CheckpointError(f"config.json: vocab_size is {rows!r}, not a number of tokens", reason="ConfigMismatch")
     return rows

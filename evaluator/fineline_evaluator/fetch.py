@@ -5,12 +5,11 @@ A fetch that fails is the checkpoint's failure, told when the checkpoint is take
 
 from __future__ import annotations
 
-import logging
 import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +17,11 @@ from pathlib import Path
 from fineline.errors import CheckpointError, FinelineError, ObjectChanged, ObjectNotFound
 from fineline.plan import PlannedCheckpoint, PlannedFile
 from fineline.store import Store, StoredObject
+from fineline.store.files import file_errors
 
 PARALLEL_FILES = 4
-
-log = logging.getLogger(__name__)
+LOOK_UP_SECONDS = 0.2
+"""How often whoever waits for a checkpoint looks whether to stop."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Fetched:
 class Fetcher:
     """Gives checkpoints in order. Each one must be given back with `release` before the one after the next is fetched.
 
-    `wanted` is asked in the background right before a fetch: what another pod has done meanwhile is not fetched.
+    `wanted` is asked in the background right before a fetch, with the checkpoint's place: what another pod has done
+    meanwhile is not fetched.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class Fetcher:
         checkpoints: Sequence[PlannedCheckpoint],
         scratch: Path,
         open_store: Callable[[str], Store],
-        wanted: Callable[[PlannedCheckpoint], bool],
+        wanted: Callable[[int], bool],
     ) -> None:
+        shutil.rmtree(scratch, ignore_errors=True)  # what a process that was killed left behind
         self._checkpoints = checkpoints
         self._scratch = scratch
         self._open_store = open_store
@@ -59,22 +61,28 @@ class Fetcher:
             self._thread.submit(self._fetch, index) for index in range(len(checkpoints))
         ]
 
-    def take(self, index: int) -> Fetched | None:
-        """Waits for the checkpoint; None if nothing is left to do on it. A `StoreError` comes back in `error`."""
-        return self._pending[index].result()
+    def take(self, index: int, stopping: Callable[[], bool]) -> Fetched | None:
+        """Waits for the checkpoint; None if nothing is left to do on it, or if `stopping` says not to wait any more.
+        A `StoreError` comes back in `error`."""
+        pending = self._pending[index]
+        while not stopping():
+            if wait([pending], timeout=LOOK_UP_SECONDS).done:
+                return pending.result()
+        return None
 
     def release(self, fetched: Fetched) -> None:
         """Removes the files, which makes room for the next."""
         shutil.rmtree(fetched.folder, ignore_errors=True)
         self._room.release()
 
-    def close(self) -> None:
-        """Ends the thread, without waiting for what was not asked for, and removes what lies on the disk."""
+    def close(self, *, wait: bool = True) -> None:
+        """Ends the threads and removes what lies on the disk. A download can't be cut short: without `wait` it is left
+        to the end of the process."""
         self._stopping.set()
         for _ in self._checkpoints:
             self._room.release()
-        self._thread.shutdown(wait=True, cancel_futures=True)
-        self._files.shutdown(wait=True, cancel_futures=True)
+        self._thread.shutdown(wait=wait, cancel_futures=True)
+        self._files.shutdown(wait=wait, cancel_futures=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _fetch(self, index: int) -> Fetched | None:
@@ -83,12 +91,12 @@ class Fetcher:
         self._room.acquire()
         started = time.monotonic()
         try:
-            if self._stopping.is_set() or not self._wanted(checkpoint):
+            if self._stopping.is_set() or not self._wanted(index):
                 self._room.release()
                 return None
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            self._download(checkpoint, folder)
+            with file_errors(str(folder)):
+                folder.mkdir(parents=True)
+                self._download(checkpoint, folder)
         except FinelineError as error:
             return Fetched(checkpoint, folder, time.monotonic() - started, _as_checkpoint_error(checkpoint, error))
         return Fetched(checkpoint, folder, time.monotonic() - started)
@@ -103,7 +111,6 @@ class Fetcher:
         if self._stopping.is_set():
             return
         target = folder / file.local_name
-        target.parent.mkdir(parents=True, exist_ok=True)
         item = StoredObject(file.name, file.size, file.etag, datetime.fromtimestamp(0, UTC))
         self._open_store(file.folder_uri).download(item, target)
 

@@ -13,12 +13,18 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
-from fineline.errors import FinelineError, SpecError, StoreDenied, StoreNotFound
+from fineline.errors import FinelineError, SpecError
 from fineline.plan import Slice
-from fineline_evaluator.loop import EXIT_SPEC_WRONG, EXIT_TRY_AGAIN, Ending, SliceWork
+from fineline_evaluator.endings import EXIT_STOPPED, EXIT_TRY_AGAIN, Ending, code_of
 from fineline_evaluator.progress import Progress
-from fineline_evaluator.stopping import EXIT_STOPPED, Stop
+from fineline_evaluator.stopping import Stop
+
+TERMINATION_LOG = Path("/dev/termination-log")
+"""Where Kubernetes looks for a container's last words; it puts the file there itself."""
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -28,15 +34,13 @@ def main() -> None:
     try:
         ending = _run(arguments)
     except FinelineError as error:
-        wrong = isinstance(error, SpecError | StoreDenied | StoreNotFound)
-        ending = Ending(EXIT_SPEC_WRONG if wrong else EXIT_TRY_AGAIN, str(error))
+        ending = Ending(code_of(error), str(error))
     except MemoryError:
         ending = Ending(EXIT_TRY_AGAIN, "out of memory")
-    _tell(ending, arguments.termination_message)
-    # Threads of the engine's libraries may still hold the process at exit; everything of ours is written and closed.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(ending.code)
+    except Exception as error:
+        log.exception("not foreseen")
+        ending = Ending(EXIT_TRY_AGAIN, f"{type(error).__name__}: {error}")
+    _end(ending, arguments.termination_message)
 
 
 def _arguments() -> argparse.Namespace:
@@ -53,23 +57,27 @@ def _arguments() -> argparse.Namespace:
         "--grace-seconds", type=float, default=25.0, help="time from SIGTERM on for the unit in progress (default: 25)"
     )
     parser.add_argument(
-        "--termination-message", type=Path, default=Path("/dev/termination-log"), help="file for the last words"
+        "--termination-message", type=Path, help=f"file for the last words (default: {TERMINATION_LOG} where it is)"
     )
     return parser.parse_args()
 
 
 def _run(arguments: argparse.Namespace) -> Ending:
-    work = _read_slice(arguments.slice, arguments.digest)
     stop = Stop(arguments.grace_seconds)
     stop.listen()
+    work = _read_slice(arguments.slice, arguments.digest)
+    # After the signal handlers are there: lm-eval takes seconds, in which a container's first process would be deaf.
+    from fineline_evaluator.loop import SliceWork
+
     with tempfile.TemporaryDirectory(prefix="fineline-", ignore_cleanup_errors=True) as temporary:
         scratch = arguments.scratch or Path(temporary)
-        slice_work = SliceWork(work, scratch, Progress(of=len(work.units)), stop)
+        progress = Progress(of=len(work.units), on_lost=stop.request)
+        slice_work = SliceWork(work, scratch, progress, stop)
 
         def out_of_time() -> None:
             slice_work.abandon()
-            _tell(Ending(EXIT_STOPPED, "stopped in order: the grace time ended in the middle of a unit"), None)
-            os._exit(EXIT_STOPPED)
+            message = "stopped in order: the grace time ended in the middle of a unit, which is left for the next pod"
+            _end(Ending(EXIT_STOPPED, message), arguments.termination_message)
 
         stop.out_of_time = out_of_time
         return slice_work.run()
@@ -85,14 +93,19 @@ def _read_slice(path: Path, digest: str | None) -> Slice:
     return Slice.from_json(data, str(path))
 
 
-def _tell(ending: Ending, termination_message: Path | None) -> None:
-    text = ending.message.strip()
-    print(f"fineline-evaluator: {text}", file=sys.stderr, flush=True)  # noqa: T201 - the last line, for people
-    if termination_message is not None and termination_message.parent.is_dir():
-        try:
-            termination_message.write_text(text[:4000], encoding="utf-8")
-        except OSError:
-            logging.getLogger(__name__).debug("no termination message: %s can't be written", termination_message)
+def _end(ending: Ending, termination_message: Path | None) -> NoReturn:
+    """Tells how it ended and ends at once: threads of the engine's libraries may still hold the process, and
+    everything of ours is written and closed."""
+    if termination_message is None and TERMINATION_LOG.is_file():
+        termination_message = TERMINATION_LOG
+    try:
+        if termination_message is not None:
+            termination_message.write_text(ending.line[:4000], encoding="utf-8")
+        sys.stdout.flush()
+        print(f"fineline-evaluator: {ending.line}", file=sys.stderr, flush=True)  # noqa: T201 - the last line, for people
+    except OSError:
+        pass  # nobody is there to be told: the exit code remains
+    os._exit(ending.code)
 
 
 if __name__ == "__main__":

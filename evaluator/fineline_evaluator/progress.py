@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -16,7 +17,6 @@ class Counts:
     published: int = 0
     reused: int = 0
     failed: int = 0
-    left: int = 0
 
     @property
     def done(self) -> int:
@@ -25,12 +25,17 @@ class Counts:
 
 @dataclass
 class Progress:
-    """Counts units and writes a line for each; safe from several threads."""
+    """Counts units and writes a line for each; safe from several threads.
+
+    `on_lost` is called once when nobody reads any more: the command that started this process has died.
+    """
 
     of: int
     stream: TextIO = field(default_factory=lambda: sys.stdout)
+    on_lost: Callable[[], None] = lambda: None
     counts: Counts = field(default_factory=Counts)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lost: bool = False
 
     def unit(self, outcome: str, checkpoint: str, task: str, **details: Any) -> None:
         """`outcome` is published, reused or failed."""
@@ -43,6 +48,12 @@ class Progress:
             self._write("checkpoint", checkpoint=checkpoint, **details)
 
     def _write(self, event: str, **values: Any) -> None:
+        if self._lost:
+            return
         line = {"event": event, **values, "done": self.counts.done, "of": self.of}
-        self.stream.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self.stream.flush()
+        try:
+            self.stream.write(json.dumps(line) + "\n")
+            self.stream.flush()
+        except OSError:
+            self._lost = True
+            self.on_lost()

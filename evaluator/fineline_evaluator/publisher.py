@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -10,16 +11,18 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from fineline.errors import FinelineError
+from fineline.errors import EngineError, FinelineError
 from fineline.results import Manifest, UnitAddress, publish
 from fineline.store import Store
 
 WAITING = 2
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class ScoredUnit:
-    """A unit's numbers, ready to be published. `label` and `seconds` are for the progress line."""
+    """A unit's numbers, ready to be published. `seconds` is for the progress line."""
 
     address: UnitAddress
     samples: pa.Table
@@ -45,16 +48,25 @@ class Publisher:
         self._report = report
         self._queue: queue.Queue[ScoredUnit | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
+        self._lock = threading.Lock()
+        self._closed = False
         self.error: FinelineError | None = None
         self._thread.start()
 
-    def put(self, unit: ScoredUnit) -> None:
-        """Hands over a unit; waits while two are waiting already."""
-        self._queue.put(unit)
+    def put(self, unit: ScoredUnit) -> bool:
+        """Hands over a unit; waits while two are waiting already. False if it came after the end."""
+        with self._lock:
+            if self._closed:
+                return False
+            self._queue.put(unit)
+            return True
 
     def close(self) -> None:
-        """Publishes what is waiting and ends."""
-        self._queue.put(None)
+        """Publishes what is waiting and ends; may be called again."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
@@ -69,5 +81,10 @@ class Publisher:
             published = publish(self._store, unit.address, unit.samples, unit.metrics, unit.manifest)
         except FinelineError as error:
             self.error = error
-            return Outcome(unit, won=False, error=error)
+        except Exception as error:
+            # The thread must live on: without it the next `put` would wait for ever.
+            log.exception("publishing %s", unit.address.folder)
+            self.error = EngineError(f"{unit.address.folder}: not published: {type(error).__name__}: {error}")
+        if self.error is not None:
+            return Outcome(unit, won=False, error=self.error)
         return Outcome(replace(unit, seconds=unit.seconds + time.monotonic() - started), won=published.won)

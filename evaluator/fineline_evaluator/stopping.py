@@ -7,8 +7,6 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-EXIT_STOPPED = 143
-
 
 class Stop:
     """Whether to stop after the unit in progress. Past the grace time `out_of_time` is called, in a thread of its own:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from datetime import UTC, datetime
 
@@ -79,8 +78,3 @@ def score_unit(
         manifest=manifest,
         seconds=time.monotonic() - started,
     )
-
-
-def pod_name() -> str:
-    """Who tries: the pod's name on a cluster, else the process."""
-    return os.environ.get("HOSTNAME", "") or f"pid-{os.getpid()}"

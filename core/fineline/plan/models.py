@@ -6,6 +6,7 @@ A slice holds everything that its pod needs: which files make a checkpoint, whic
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -135,14 +136,20 @@ class Slice(PlanModel):
     def from_json(cls, data: bytes, origin: str) -> Self:
         """`SpecError` names the file and what is wrong in it."""
         try:
-            found = cls.model_validate_json(data)
+            values = json.loads(data)
+            # The version first: the fields of another version would only be told as unknown ones.
+            version = values["order"]["version"]
+        except (ValueError, KeyError, TypeError) as error:
+            what = "truncated, or no JSON" if isinstance(error, ValueError) else "no order.version in it"
+            raise SpecError(f"{origin}: not a slice of a plan: {what}") from None
+        if version != PLAN_VERSION:
+            raise SpecError(f"{origin}: plan version {version!r}; this evaluator reads {PLAN_VERSION}; plan again")
+        try:
+            return cls.model_validate_json(data)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             path = ".".join(str(part) for part in first["loc"])
             raise SpecError(f"{origin}: not a slice of a plan: {path}: {first['msg']}") from None
-        if found.order.version != PLAN_VERSION:
-            raise SpecError(f"{origin}: plan version {found.order.version}; this evaluator reads {PLAN_VERSION}")
-        return found
 
 
 def key_inputs(order: WorkOrder, checkpoint: PlannedCheckpoint, task: PlannedTask) -> KeyInputs:

@@ -10,7 +10,15 @@ from fineline.results.publishing import (
     record_attempt,
     record_failure,
 )
-from fineline.results.reading import Metrics, committed, read_failures, read_manifest, read_metrics, read_samples
+from fineline.results.reading import (
+    Metrics,
+    committed,
+    read_attempt,
+    read_failures,
+    read_manifest,
+    read_metrics,
+    read_samples,
+)
 from fineline.results.records import AttemptRecord, FailureRecord, Manifest
 from fineline.results.schemas import DOCUMENTS, METRICS, SAMPLES, SCHEMA_VERSION
 
@@ -30,6 +38,7 @@ __all__ = [
     "committed",
     "publish",
     "publish_documents",
+    "read_attempt",
     "read_failures",
     "read_manifest",
     "read_metrics",

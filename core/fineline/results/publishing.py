@@ -58,9 +58,9 @@ def record_failure(store: Store, address: UnitAddress, error: FinelineError, sco
     store.put_if_absent(address.failed, record.to_json())
 
 
-def record_attempt(store: Store, address: UnitAddress, number: int, pod: str) -> None:
-    """Records that try `number` starts now."""
-    store.put(address.attempt(number), AttemptRecord(number, _now(), pod).to_json())
+def record_attempt(store: Store, address: UnitAddress, record: AttemptRecord) -> None:
+    """Writes the record of a try, over an earlier one of the same number."""
+    store.put(address.attempt(record.number), record.to_json())
 
 
 def check_writable(store: Store) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from fineline.errors import ObjectNotFound, ResultError
 from fineline.results import arrow, layout
 from fineline.results.layout import UnitAddress
-from fineline.results.records import FailureRecord, Manifest
+from fineline.results.records import AttemptRecord, FailureRecord, Manifest
 from fineline.results.schemas import MANIFEST_KEY, METRICS
 from fineline.store import Store
 
@@ -73,6 +73,15 @@ def read_failures(store: Store, addresses: Iterable[UnitAddress]) -> list[tuple[
         except ObjectNotFound:
             continue
     return found
+
+
+def read_attempt(store: Store, address: UnitAddress, number: int) -> AttemptRecord | None:
+    """The record of one try; None where there is none that can be read."""
+    name = address.attempt(number)
+    try:
+        return AttemptRecord.from_json(store.get(name), name)
+    except (ObjectNotFound, ResultError):
+        return None
 
 
 def committed(store: Store, runs: Sequence[str] | None = None) -> list[UnitAddress]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from fineline.errors import ResultError
@@ -38,15 +39,28 @@ class FailureRecord:
 
 @dataclass(frozen=True)
 class AttemptRecord:
-    """One try of a unit, written before it starts: a try that kills its pod leaves this behind."""
+    """One try of a unit, written before it starts: a try that kills its pod leaves this behind.
+
+    `doing` is what the pod was about to do, `error` what it ended with, where it lived to tell.
+    """
 
     number: int
     at: str
     pod: str
+    doing: str = ""
+    error: str = ""
     schema_version: int = SCHEMA_VERSION
+
+    @classmethod
+    def now(cls, number: int, pod: str, *, doing: str, error: str = "") -> Self:
+        return cls(number, datetime.now(UTC).isoformat(timespec="seconds"), pod, doing, error)
 
     def to_json(self) -> bytes:
         return _json(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes, name: str) -> Self:
+        return cls(**_known(cls, data, name))
 
 
 @dataclass(frozen=True)

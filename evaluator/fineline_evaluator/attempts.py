@@ -1,0 +1,80 @@
+"""The records of tries: written before what could kill the pod, and what they tell when one did.
+
+A checkpoint that kills its pod while it is loaded is told apart from a unit that does so while it is scored: the first
+unit left to do of a checkpoint carries the record of its loading.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from fineline.errors import FinelineError
+from fineline.results import AttemptRecord, UnitAddress, read_attempt, record_attempt
+from fineline.store import Store
+
+LOADING = "loading the checkpoint"
+SCORING = "scoring"
+
+
+class Attempts:
+    """The tries of this pod that have not ended yet. A record that stays counts as a failed try."""
+
+    def __init__(self, store: Store, most: int) -> None:
+        self._store = store
+        self._most = most
+        self._begun: dict[UnitAddress, int] = {}
+
+    def begin(self, address: UnitAddress, number: int, doing: str) -> None:
+        """Records that try `number` starts, or goes on with another part."""
+        record_attempt(self._store, address, AttemptRecord.now(number, pod_name(), doing=doing))
+        self._begun[address] = number
+
+    def fail(self, address: UnitAddress, doing: str, error: FinelineError) -> None:
+        """The try ended with a passing fault. It counts, so that what always fails is given up at last; its record
+        tells why."""
+        number = self._begun.pop(address, None)
+        if number is not None:
+            with contextlib.suppress(FinelineError):  # the record of its start is there and counts as well
+                record = AttemptRecord.now(number, pod_name(), doing=doing, error=str(error))
+                record_attempt(self._store, address, record)
+
+    def end(self, address: UnitAddress) -> None:
+        """The unit has its result: the record may stay."""
+        self._begun.pop(address, None)
+
+    def take_back(self, address: UnitAddress) -> None:
+        """The try was not the unit's fault. A store that does not let go of the record costs the unit one try."""
+        number = self._begun.pop(address, None)
+        if number is not None:
+            with contextlib.suppress(FinelineError):
+                self._store.delete(address.attempt(number))
+
+    def take_back_all(self) -> None:
+        for address in list(self._begun):
+            self.take_back(address)
+
+    def exhausted(self, attempts: int) -> bool:
+        return attempts >= self._most
+
+    def all_were(self, doing: str, address: UnitAddress, attempts: int) -> bool:
+        """Whether every one of the tries ended in this part of the work."""
+        records = [read_attempt(self._store, address, number + 1) for number in range(attempts)]
+        return all(record is not None and record.doing == doing for record in records)
+
+    def last(self, address: UnitAddress, attempts: int) -> AttemptRecord | None:
+        """The record of the last try; None where it can't be read."""
+        return read_attempt(self._store, address, attempts)
+
+
+def crash_message(what: str, attempts: int, last: AttemptRecord | None) -> str:
+    """What is known of a unit or checkpoint that was given up."""
+    if last is not None and last.error:
+        return f"{what}: {attempts} tries failed, the last with: {last.error}"
+    doing = f" while {last.doing}" if last is not None and last.doing else ""
+    return f"{what}: its pod died {attempts} times{doing}"
+
+
+def pod_name() -> str:
+    """Who tries: the pod's name on a cluster, else the process."""
+    return os.environ.get("HOSTNAME", "") or f"pid-{os.getpid()}"
