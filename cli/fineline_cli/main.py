@@ -5,15 +5,19 @@ Exit codes: 0 done, 1 failed, 2 used wrongly. Errors that a person can cause are
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from fineline.errors import FinelineError
 from fineline_cli import output
 from fineline_cli.output import Format, FormatOption
+
+USED_WRONGLY = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
+"""What typer raises for arguments that it can't take; it gives the class no public name."""
 
 app = typer.Typer(
     name="fineline",
@@ -22,8 +26,14 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Evaluates every checkpoint of a pretraining run and says what the run is learning.",
+    epilog="Example: `fineline run examples/tiny-run/eval.yaml --results build/demo/results`",
 )
-datasets_app = typer.Typer(no_args_is_help=True, help="Mirrors of data sets.")
+datasets_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Mirrors of data sets.",
+    epilog="Example: `fineline datasets mirror fine-line-mini s3://mirror/`",
+)
 app.add_typer(datasets_app, name="datasets")
 
 EvalFile = Annotated[Path, typer.Argument(metavar="EVAL.yaml", help="A CheckpointEval, as kubectl apply takes it.")]
@@ -181,11 +191,14 @@ def mirror(
 def main() -> None:
     """Entry point of `fineline`."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
     except FinelineError as error:
         for line in str(error).splitlines():
             output.say(f"error: {line}")
         sys.exit(error.exit_code)
+    except USED_WRONGLY as error:
+        output.say(f"error: {error.format_message()} See `fineline --help`.")
+        sys.exit(2)
     except KeyboardInterrupt:
         output.say("stopped")
         sys.exit(1)
@@ -196,7 +209,12 @@ def main() -> None:
         output.say(f"error: {error.name} is not installed: pip install 'fineline[{extra}]'")
         sys.exit(1)
     except BrokenPipeError:
-        sys.stderr.close()
+        # Whoever read has gone, as `head` does; at exit Python would complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        output.say(f"error: {where}{error.strerror or error}")
         sys.exit(1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 Row = dict[str, Any]
@@ -28,19 +30,19 @@ FormatOption = Annotated[Format, typer.Option("--output", "-o", help="How to pri
 def console() -> Console:
     """Standard output. In a log (no terminal) lines are not wrapped and carry no colour."""
     terminal = sys.stdout.isatty()
-    return Console(width=None if terminal else 200, highlight=False, soft_wrap=not terminal)
+    return Console(width=None if terminal else 200, highlight=False, emoji=False, soft_wrap=not terminal)
 
 
 def say(text: str) -> None:
     """A line for the person, on standard error: standard output is for what was asked for."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(harmless(text), markup=False, emoji=False)
 
 
 def emit(rows: Sequence[Row], columns: Sequence[str], output: Format, title: str = "") -> None:
     """Prints rows. JSON has every value of a row, tables and CSV the named columns."""
     match output:
         case Format.JSON:
-            json.dump(rows, sys.stdout, indent=2, ensure_ascii=False, default=str)
+            json.dump(_plain(rows), sys.stdout, indent=2, allow_nan=False, default=str)
             sys.stdout.write("\n")
         case Format.CSV:
             writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore")
@@ -72,8 +74,25 @@ def cell(value: Any) -> str:
         case float():
             return f"{value:.4f}"
         case _:
-            # Names come from stores: markup and control characters in them must not reach the terminal.
-            return "".join(char if char.isprintable() else "\ufffd" for char in str(value)).replace("[", r"\[")
+            return escape(harmless(str(value)))
+
+
+def harmless(text: str) -> str:
+    """Text that may hold names from a store: control characters in them must not reach the terminal."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON knows it: what is not a finite number is null."""
+    match value:
+        case dict():
+            return {name: _plain(child) for name, child in value.items()}
+        case list() | tuple():
+            return [_plain(child) for child in value]
+        case float() if not math.isfinite(value):
+            return None
+        case _:
+            return value
 
 
 def size(count: int) -> str:

@@ -69,7 +69,8 @@ def _print_plan(evaluation: Evaluation, plan: Plan) -> None:
     row = plan_row(evaluation, plan)
     print_ = output.console().print
     unknown = [task.task for task in plan.order.tasks if task.estimated_tokens is None]
-    print_(f"[bold]{output.cell(evaluation.name)}[/bold]: run {output.cell(plan.order.run.name)}, to {row['results']}")
+    name, run, results = map(output.cell, (evaluation.name, plan.order.run.name, plan.order.results_uri))
+    print_(f"[bold]{name}[/bold]: run {run}, to {results}")
     print_(
         f"  {row['checkpoints']:,} checkpoints x {row['tasks']} tasks = {row['units']:,} units: "
         f"{row['to_do']:,} to do, {row['reused']:,} already there, {row['failed_before']:,} failed before"

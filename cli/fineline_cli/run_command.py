@@ -80,7 +80,7 @@ class _Bar:
     """Progress for a terminal: one bar, and a line for what went wrong."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, emoji=False)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -104,11 +104,11 @@ class _Bar:
         if self._task is None:
             return
         if event["event"] == "unit":
-            self._progress.update(self._task, advance=1, now=f"{event['checkpoint']}, {event['task']}")
+            self._progress.update(self._task, advance=1, now=output.harmless(f"{event['checkpoint']}, {event['task']}"))
             if event["outcome"] == "failed":
-                self._progress.console.print(_unit_line(event), markup=False)
+                self._progress.console.print(output.harmless(_unit_line(event)), markup=False)
         elif event["event"] == "checkpoint" and event.get("flags"):
-            self._progress.console.print(_checkpoint_line(event), markup=False)
+            self._progress.console.print(output.harmless(_checkpoint_line(event)), markup=False)
 
 
 def _unit_line(event: Event) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -116,8 +117,7 @@ def _keep_logs(folder: Path, name: str, endings: list[SliceEnding]) -> Path | No
     """Moves the logs of slices that did not end well to a place that stays."""
     if all(ending.code == 0 for ending in endings):
         return None
-    kept = folder.parent / f"fineline-logs-{name}"
-    kept.mkdir(exist_ok=True)
+    kept = Path(tempfile.mkdtemp(prefix=f"fineline-logs-{name}-", dir=folder.parent))
     for ending in endings:
         shutil.copyfile(ending.log, kept / ending.log.name)
     return kept

@@ -46,7 +46,7 @@ class SliceProcesses:
         self._on_event = on_event
         self._grace_seconds = grace_seconds
         self._processes: set[subprocess.Popen[str]] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # `stop` runs in a signal handler, which a second signal may interrupt
         self.stopped = False
 
     def run(self, slices: Sequence[Slice], at_once: int, devices: Sequence[str] = ()) -> list[SliceEnding]:
@@ -78,6 +78,7 @@ class SliceProcesses:
         log_file = self._folder / f"slice-{work.index}.log"
         slice_file.write_bytes(work.to_json())
         last_words = self._folder / f"slice-{work.index}.message"
+        last_words.unlink(missing_ok=True)  # of the round before
         command = [
             sys.executable, "-m", "fineline_evaluator.main",
             "--slice", str(slice_file),
