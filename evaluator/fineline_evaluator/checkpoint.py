@@ -13,7 +13,7 @@ from fineline.plan import PlannedCheckpoint, PlannedEngine, WorkOrder
 from fineline.store import open_store, uri_of
 from fineline_evaluator.backends import check_tensors, window_of
 from fineline_evaluator.fetch import Fetched
-from fineline_evaluator.sanity import TEXT, CheckpointSanity, check_checkpoint
+from fineline_evaluator.sanity import TEXT, CheckpointSanity, Tokenized, check_checkpoint
 from fineline_evaluator.scoring import Backend, EngineSettings, LoadReport
 from fineline_evaluator.tasks import Encoder
 
@@ -50,8 +50,9 @@ def load_checkpoint(fetched: Fetched, order: WorkOrder, backend: Backend) -> Loa
         )
         raise CheckpointError(message, reason="TokenizerMismatch")
     load = backend.load(folder)
-    text_tokens = (encoder.prefix_token, *encoder.continuations([TEXT])[0])
-    sanity = check_checkpoint(backend, text_tokens, encoder.eos_token, vocabulary, window)
+    tokens = (encoder.prefix_token, *encoder.continuations([TEXT])[0])
+    text = Tokenized(tokens, encoder.eos_token, encoder.unknown_token, vocabulary)
+    sanity = check_checkpoint(backend, text, window)
     return LoadedCheckpoint(fetched.checkpoint, folder, window, inspection.parameters, load, sanity, fetched.seconds)
 
 

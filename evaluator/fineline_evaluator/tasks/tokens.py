@@ -45,6 +45,8 @@ class Encoder:
         self._prefix_text = str(self._tokenizer.decode(self.prefix_token))
         eos = self._tokenizer.eos_token_id
         self.eos_token: int | None = None if eos is None else int(eos)
+        unknown = self._tokenizer.unk_token_id
+        self.unknown_token: int | None = None if unknown is None else int(unknown)
         self.highest_token = int(max(self._tokenizer.get_vocab().values()))
         self.eos_text: str | None = None if eos is None else str(self._tokenizer.decode(eos))
         # Token ids recur by the million: one object each instead of one object a place.
