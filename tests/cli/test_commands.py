@@ -217,3 +217,14 @@ def test_a_closed_pipe_is_no_error(eval_file: Path) -> None:
     command = f"{sys.executable} -m fineline_cli.main crds | head -c 10"
     ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, timeout=120)
     assert ended.stderr == ""
+
+
+def test_a_run_of_which_nothing_can_be_evaluated_is_one_error(tmp_path: Path, fineline: Any) -> None:
+    for step in (10, 20, 30):
+        listed_checkpoint(tmp_path / "checkpoints" / f"step{step}", tokenizer=False)
+    values = evaluation_values(checkpoints__uri=f"file://{tmp_path}/checkpoints/", results=f"file://{tmp_path}/r/")
+    said = fineline("plan", _write(tmp_path / "eval.yaml", values))
+    assert said.code == 1
+    assert said.err.startswith("error: none of 3 checkpoints can be evaluated, such as this: file://")
+    assert said.err.count("\n") == 1
+    assert "spec.checkpoints.tokenizer" in said.err

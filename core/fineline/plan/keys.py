@@ -12,33 +12,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fineline.engine_arguments import CAPACITY
+
 SCORING_VERSION = 1
 """Raised when the way of scoring changes so that numbers may differ."""
 
 SEED = 1234
 """For few-shot examples, samples of documents and bootstraps."""
-
-CAPACITY_ARGS = frozenset(
-    {
-        "attention_backend",
-        "block_size",
-        "compilation_config",
-        "cpu_offload_gb",
-        "disable_cascade_attn",
-        "disable_custom_all_reduce",
-        "distributed_executor_backend",
-        "enable_expert_parallel",
-        "enforce_eager",
-        "kv_cache_memory_bytes",
-        "max_num_batched_tokens",
-        "max_num_seqs",
-        "moe_backend",
-        "num_gpu_blocks_override",
-        "safetensors_load_strategy",
-        "threads",
-    }
-)
-"""vLLM arguments that size the engine and can move last digits only: they are in the numerics fingerprint instead."""
 
 
 @dataclass(frozen=True)
@@ -75,5 +55,5 @@ def unit_key(inputs: KeyInputs) -> str:
 def engine_numerics(backend: str, dtype: str, max_model_len: int | None, args: Mapping[str, Any]) -> dict[str, Any]:
     """The part of the engine's settings that belongs into the key: all but those that size the engine or split it over
     devices, which move last digits and stand in the numerics fingerprint."""
-    numerics = {name: value for name, value in sorted(args.items()) if name not in CAPACITY_ARGS}
+    numerics = {name: value for name, value in sorted(args.items()) if name not in CAPACITY}
     return {"backend": backend, "dtype": dtype, "max_model_len": max_model_len, "args": numerics}

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -246,9 +246,17 @@ def _planned_checkpoints(
         except CheckpointError as error:
             put_aside.append(PutAside(checkpoint.name, error.reason, str(error), False))
     if not planned:
-        message = put_aside[-1].message if put_aside else "spec.checkpoints.select: selects none of the checkpoints"
-        raise CheckpointError(message, reason=put_aside[-1].reason if put_aside else "NoCheckpoint")
+        raise _none_planned(put_aside)
     return tuple(planned), tuple(put_aside)
+
+
+def _none_planned(put_aside: Sequence[PutAside]) -> CheckpointError:
+    """One sentence for all: a fault that meets every checkpoint is most often the same."""
+    if not put_aside:
+        return CheckpointError("spec.checkpoints.select: selects none of the checkpoints", reason="NoCheckpoint")
+    last = put_aside[-1]
+    many = f"none of {len(put_aside):,} checkpoints can be evaluated, such as this: " if len(put_aside) > 1 else ""
+    return CheckpointError(many + last.message, reason=last.reason)
 
 
 def _selected(checkpoints: Checkpoints, found: Found) -> Selected:
