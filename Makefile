@@ -15,6 +15,8 @@ export HF_HUB_OFFLINE := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
+# Bytecode of torch, transformers and vLLM is kept: compiling it takes 10 to 20 s a process.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## List the targets
@@ -40,7 +42,7 @@ tools: ## Build the test servers (needs Go) and find Chromium
 
 .PHONY: test
 test: setup tools lint ## Everything that needs no root
-	@$(BIN)/pytest --durations=15 tests
+	@$(BIN)/pytest -n 2 --dist loadfile --durations=15 tests
 
 .PHONY: lint
 lint: setup ## ruff, mypy, import-linter, generated files

@@ -76,15 +76,16 @@ class ObjectChanged(StoreError):
 
 
 class CheckpointError(FinelineError):
-    """This checkpoint can't be evaluated. Reasons: Incomplete, WeightsUnreadable, ShardMissing, TensorMissing,
+    """One checkpoint can't be evaluated. Reasons: Incomplete, WeightsUnreadable, ShardMissing, TensorMissing,
     ConfigMismatch, ConfigMissing, PickleRefused, FormatUnsupported, ArchitectureUnsupported, TokenizerMissing,
-    TokenizerMismatch, CheckpointVanished, CheckpointChanged, LoadFailed."""
+    TokenizerMismatch, CheckpointVanished, CheckpointChanged, PositionAmbiguous, WeightsAmbiguous, LoadFailed,
+    NotFinite, NoCheckpoint."""
 
     reason = "CheckpointInvalid"
 
 
 class TaskError(FinelineError):
-    """This task can't be evaluated. Reasons: TaskUnknown, SplitMissing, DataMismatch, ContextTooLong,
+    """One task can't be evaluated. Reasons: TaskUnknown, SplitMissing, DataMismatch, ContextTooLong,
     CodeExecutionRefused, TaskFailed."""
 
     reason = "TaskFailed"

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from fineline.engine_arguments import refusal
 from fineline.resources.fields import (
     BranchName,
     DomainName,
@@ -176,6 +177,14 @@ class Engine(ResourceModel):
     args: dict[LabelValue, Any] = Field(
         default_factory=dict, max_length=64, description="Further vLLM engine arguments, by their vLLM names."
     )
+
+    @field_validator("args")
+    @classmethod
+    def _keep_the_seal(cls, args: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        refused = refusal(info.data.get("backend", "vllm"), args)
+        if refused is not None:
+            raise ValueError(": ".join(refused))
+        return args
 
 
 class Pods(ResourceModel):

@@ -12,44 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fineline.engine_arguments import refusal
 from fineline.errors import CheckpointError, SpecError
 from fineline_evaluator.scoring import EngineSettings
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 BACKENDS = ("vllm", "transformers")
 
-ALLOWED_ARGS = frozenset(
-    {
-        "attention_backend",
-        "block_size",
-        "compilation_config",
-        "cpu_offload_gb",
-        "disable_cascade_attn",
-        "disable_custom_all_reduce",
-        "distributed_executor_backend",
-        "enable_expert_parallel",
-        "enforce_eager",
-        "kv_cache_dtype",
-        "kv_cache_memory_bytes",
-        "max_num_batched_tokens",
-        "max_num_seqs",
-        "moe_backend",
-        "num_gpu_blocks_override",
-        "quantization",
-        "safetensors_load_strategy",
-        "threads",
-    }
-)
-"""vLLM's engine arguments that may be set by hand, and `threads` (on a CPU). All of them only move speed, memory or the
-last digits, and stand in the fingerprint. The others would break the seal (`enable_prefix_caching`,
-`gpu_memory_utilization`, `async_scheduling`), run foreign code (`trust_remote_code`, `worker_cls`, `hf_overrides`) or
-say twice what has its own field (`dtype`, `max_model_len`)."""
-
-_OWN_FIELDS = {
-    "dtype": "spec.engine.dtype",
-    "max_model_len": "spec.engine.maxModelLen",
-    "tensor_parallel_size": "spec.engine.tensorParallelSize",
-}
 _WINDOW_FIELDS = ("n_positions", "max_position_embeddings", "n_ctx", "max_seq_len", "seq_length", "max_sequence_length")
 _DEFAULT_WINDOW = 2048
 _RECURRENT_MARKS = ("mamba", "ssm", "state_size", "linear_conv", "rwkv", "recurrent", "lru_width", "conv_L_cache")
@@ -74,16 +43,9 @@ def check_settings(settings: EngineSettings) -> None:
         raise SpecError(f"spec.engine.dtype: {settings.dtype!r} is not one of {', '.join(DTYPES)}")
     if settings.max_model_len is not None and settings.max_model_len < 2:
         raise SpecError(f"spec.engine.maxModelLen: {settings.max_model_len} is too short; 2 tokens are the least")
-    for name in sorted(settings.args):
-        if name in _OWN_FIELDS:
-            raise SpecError(f"spec.engine.args.{name}: has a field of its own; set {_OWN_FIELDS[name]} instead")
-        if name not in ALLOWED_ARGS:
-            raise SpecError(
-                f"spec.engine.args.{name}: can't be set: it would break the seal of a unit, run foreign code, or is "
-                f"not known; these can be: {', '.join(sorted(ALLOWED_ARGS))}"
-            )
-    if settings.backend == "transformers" and (wrong := sorted(set(settings.args) - {"threads"})):
-        raise SpecError(f"spec.engine.args.{wrong[0]}: the transformers backend takes no vLLM arguments; remove it")
+    refused = refusal(settings.backend, settings.args)
+    if refused is not None:
+        raise SpecError(f"spec.engine.args.{refused[0]}: {refused[1]}")
 
 
 def sizes(settings: EngineSettings, *, gpu: bool, recurrent: bool) -> Sizes:

@@ -78,6 +78,8 @@ def test_the_design_page_s_example_is_read() -> None:
         ({"suite__tasks": [{"task": "../piqa", "domain": "a"}]}, "spec.suite.tasks[0].task", ""),
         ({"suite__tasks": [{"task": "a", "domain": "b"}] * 2}, "spec.suite", "more than once"),
         ({"engine__backend": "ollama"}, "spec.engine.backend", "'vllm' or 'transformers'"),
+        ({"engine__args": {"trust_remote_code": True}}, "spec.engine.args", "trust_remote_code: can't be set"),
+        ({"engine__args": {"dtype": "int8"}}, "spec.engine.args", "set spec.engine.dtype instead"),
         ({"pods__parallelism": 0}, "spec.pods.parallelism", "greater than or equal to 1"),
         ({"frobnicate": 1}, "spec.frobnicate", "unknown field; known here: run, checkpoints"),
     ],
