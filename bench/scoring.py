@@ -60,7 +60,7 @@ def ours(engine: Backend, requests: Sequence[LoglikelihoodRequest]) -> Answers:
 
 def theirs(model: Any, requests: Sequence[LoglikelihoodRequest]) -> Answers:
     asked = [(("", ""), list(request.context), list(request.continuation)) for request in requests]
-    return list(model._loglikelihood_tokens(asked, disable_tqdm=True))  # noqa: SLF001 - all but its tokenizing
+    return list(model._loglikelihood_tokens(asked, disable_tqdm=True))
 
 
 def pairs(engine: Backend, model: Any, requests: Sequence[LoglikelihoodRequest], count: int) -> Times:

@@ -1,8 +1,9 @@
-"""Real benchmarks, two checkpoints, both backends, as `fineline run` does it: every metric and standard error that comes
-out of the store equals lm-evaluation-harness's own run of its `hf` model on the same weights and data."""
+"""Real benchmarks, two checkpoints, both backends, as `fineline run` does it: every metric and standard error that
+comes out of the store equals lm-evaluation-harness's own run of its `hf` model on the same weights and data."""
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -120,5 +121,5 @@ def test_every_metric_of_the_store_equals_lm_evals_own_run(
         ties = near_ties(theirs.samples[task])
         record_property("near_ties", ties)
         if ties:
-            print(f"{task} at step {step}: {ties} near-ties among {len(documents)} documents")
+            warnings.warn(f"{task} at step {step}: {ties} near-ties in {len(documents)} documents", stacklevel=1)
         assert differences(rows, theirs, task, {None: ties}) == []
