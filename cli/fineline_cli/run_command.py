@@ -21,6 +21,7 @@ from fineline_cli.slices import Event
 from fineline_cli.summary import last_checkpoints
 
 SHOWN_FAILURES = 20
+SHOWN_TASKS = 4
 
 
 def run_file(path: Path, *, results: str | None, slices: int, analysis: str | None, with_analysis: bool) -> int:
@@ -127,16 +128,29 @@ def _checkpoint_line(event: Event) -> str:
 def _print_outcome(evaluation: Evaluation, outcome: RunOutcome) -> None:
     counts = f"{outcome.published} published, {outcome.reused} already there, {len(outcome.failures)} failed"
     output.say(f"{evaluation.name}: {counts}{f', {outcome.left} left' if outcome.left else ''}")
-    for address, record in outcome.failures[:SHOWN_FAILURES]:
-        output.say(f"  failed: step {address.step}, {address.task}: {record.reason}: {record.message}")
-    if len(outcome.failures) > SHOWN_FAILURES:
-        output.say(f"  and {len(outcome.failures) - SHOWN_FAILURES} more, in the store as failed.json")
+    lines = _failure_lines(outcome)
+    for line in lines[:SHOWN_FAILURES]:
+        output.say(f"  failed: {line}")
+    if len(lines) > SHOWN_FAILURES:
+        output.say(f"  and {len(lines) - SHOWN_FAILURES} more, in the store as failed.json")
     for item in outcome.plan.put_aside[:SHOWN_FAILURES]:
         output.say(f"  not evaluated: {item.name}: {item.reason}: {item.message}")
     if outcome.error is not None:
         output.say(f"error: {outcome.error}")
     if outcome.logs is not None:
         output.say(f"  logs: {outcome.logs}")
+
+
+def _failure_lines(outcome: RunOutcome) -> list[str]:
+    """One line a fault: a bad checkpoint fails all of its tasks with one message."""
+    tasks: dict[tuple[str, str], list[str]] = {}
+    for address, record in outcome.failures:
+        name = f"step {address.step}" if address.branch == "main" else f"{address.branch}, step {address.step}"
+        tasks.setdefault((name, f"{record.reason}: {record.message}"), []).append(address.task)
+    return [
+        f"{name}, {', '.join(failed) if len(failed) <= SHOWN_TASKS else f'{len(failed)} tasks'}: {message}"
+        for (name, message), failed in tasks.items()
+    ]
 
 
 def _print_results(evaluations: Sequence[Evaluation]) -> None:

@@ -73,7 +73,7 @@ def test_what_is_bad_is_told_and_the_rest_is_done(folder: Path, first: tuple[int
     code, out, err = first
     assert code == 1
     assert "tiny: 2 published, 0 already there, 4 failed" in err
-    assert "failed: step 2, letters: WeightsUnreadable: file://" in err
+    assert "failed: step 2, absent, letters: WeightsUnreadable: file://" in err
     assert "step2/model.safetensors: it is truncated" in err
     assert "failed: step 1, absent: SplitMissing: absent: the mirror" in err
     assert "Traceback" not in err

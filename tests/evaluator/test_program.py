@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fineline.plan import Slice
-from support.slices import ENGINE, Pod, Site, make_mirror, make_run
+from fineline.plan import Slice, key_inputs, unit_key
+from support.slices import Pod, Site, make_mirror, make_run
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +97,18 @@ def test_a_slice_of_another_version_of_keys_is_refused_before_any_work(
 
 
 def test_engine_arguments_that_can_not_be_meant_end_the_slice_and_fail_no_unit(inputs: Site, tmp_path: Path) -> None:
+    """A resource with such arguments is refused; a slice may come from elsewhere."""
     site = replace(inputs, results=f"file://{tmp_path}/results/")
-    work = site.slice("letters", engine={**ENGINE, "args": {"trust_remote_code": True}})
-    pod = Pod(work, tmp_path / "pod").start()
+    work = site.slice("letters")
+    engine = work.order.engine.model_copy(update={"args": {"trust_remote_code": True}})
+    order = work.order.model_copy(update={"engine": engine})
+    units = tuple(
+        unit.model_copy(
+            update={"key": unit_key(key_inputs(order, order.checkpoints[unit.checkpoint], order.tasks[unit.task]))}
+        )
+        for unit in work.units
+    )
+    pod = Pod(work.model_copy(update={"order": order, "units": units}), tmp_path / "pod").start()
     assert pod.wait() == 4
     assert "spec.engine.args.trust_remote_code: can't be set" in pod.last_line
     assert site.failures() == {}
