@@ -15,6 +15,11 @@ from fineline.store import Store
 
 LOADING = "loading the checkpoint"
 SCORING = "scoring"
+PUBLISHING = "publishing"
+
+PUBLISHING_PATIENCE = 3
+"""A unit that waits to be published is not to blame when its pod dies in the next one: such tries count only when they
+are this many times as many as a unit may have."""
 
 
 class Attempts:
@@ -54,8 +59,14 @@ class Attempts:
         for address in list(self._begun):
             self.take_back(address)
 
-    def exhausted(self, attempts: int) -> bool:
-        return attempts >= self._most
+    def exhausted(self, address: UnitAddress, attempts: int) -> bool:
+        """Whether a unit with so many records of tries has used them up. The records are read only where they may
+        have been."""
+        if attempts < self._most:
+            return False
+        records = [read_attempt(self._store, address, number + 1) for number in range(attempts)]
+        blamed = sum(record is None or record.doing != PUBLISHING for record in records)
+        return blamed >= self._most or attempts >= PUBLISHING_PATIENCE * self._most
 
     def all_were(self, doing: str, address: UnitAddress, attempts: int) -> bool:
         """Whether every one of the tries ended in this part of the work."""

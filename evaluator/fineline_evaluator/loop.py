@@ -17,7 +17,7 @@ from fineline.results import UnitAddress, UnitState, check_writable, read_failur
 from fineline.results.layout import checkpoint_folder
 from fineline.store import open_store
 from fineline.store.files import error_of
-from fineline_evaluator.attempts import LOADING, SCORING, Attempts, crash_message
+from fineline_evaluator.attempts import LOADING, PUBLISHING, SCORING, Attempts, crash_message
 from fineline_evaluator.backends import open_backend
 from fineline_evaluator.checkpoint import LoadedCheckpoint, engine_settings, load_checkpoint
 from fineline_evaluator.compiling import SliceTasks
@@ -144,16 +144,16 @@ class SliceWork:
         if left and self._died_loading(left[0]):
             self._give_up(left[0], f"{checkpoint.uri}", "checkpoint", left)
             return []
-        exhausted = [unit for unit in left if self._attempts.exhausted(self._state(unit).attempts)]
+        exhausted = [
+            unit for unit in left if self._attempts.exhausted(self._order.address(unit), self._state(unit).attempts)
+        ]
         for unit in exhausted:
             self._give_up(unit, f"{self._task(unit).task} at {checkpoint.name}", "task", [unit])
         return [unit for unit in left if unit not in exhausted]
 
     def _died_loading(self, first: PlannedUnit) -> bool:
-        attempts = self._state(first).attempts
-        if not self._attempts.exhausted(attempts):
-            return False
-        return self._attempts.all_were(LOADING, self._order.address(first), attempts)
+        address, attempts = self._order.address(first), self._state(first).attempts
+        return self._attempts.exhausted(address, attempts) and self._attempts.all_were(LOADING, address, attempts)
 
     def _give_up(self, tried: PlannedUnit, what: str, scope: str, units: Sequence[PlannedUnit]) -> None:
         attempts = self._state(tried).attempts
@@ -215,11 +215,13 @@ class SliceWork:
                 self._attempts.take_back(address)
                 self._progress.unit("reused", loaded.planned.name, task.task)
                 return
-            self._attempts.begin(address, self._state(unit).attempts + 1, SCORING)
+            attempt = self._state(unit).attempts + 1
+            self._attempts.begin(address, attempt, SCORING)
             with _told(f"{task.task}: making its requests", TaskError):
                 compiled = self._tasks.compile(task, loaded)
             with _told(f"{task.task} at {loaded.planned.name}", EngineError):
                 scored = score_unit(self._order, unit, task, compiled, loaded, backend)
+            self._attempts.begin(address, attempt, PUBLISHING)
             self._publisher.put(scored)
         except SpecError:
             raise

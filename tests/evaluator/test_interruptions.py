@@ -13,7 +13,7 @@ import pytest
 
 from fineline.results import AttemptRecord, UnitAddress, read_attempt, record_attempt
 from fineline.store import Store, open_store
-from fineline_evaluator.attempts import LOADING, SCORING
+from fineline_evaluator.attempts import LOADING, PUBLISHING, SCORING
 from support.slices import TASKS, Pod, Site, do_slice, make_mirror, make_run, upload
 
 Contents = dict[tuple[int, str], tuple[str, tuple[Any, ...]]]
@@ -125,6 +125,18 @@ def test_a_unit_that_kills_its_pod_three_times_is_given_up_and_the_others_are_do
     assert (failure["reason"], failure["attempts"]) == ("Crashed", 3)
     assert failure["message"] == "slow at step 1: its pod died 3 times while scoring"
     assert site.plan("letters", "slow", "sums", **spec).todo == ()
+
+
+@pytest.mark.parametrize(("records", "reasons"), [(3, []), (9, ["Crashed"])])
+def test_a_unit_that_waits_to_be_published_is_not_soon_blamed_for_its_pods_death(
+    site: Site, tmp_path: Path, records: int, reasons: list[str]
+) -> None:
+    spec: dict[str, Any] = {"checkpoints__select": {"steps": [1]}}
+    for number in range(1, records + 1):
+        record = AttemptRecord.now(number, "pod", doing=PUBLISHING)
+        record_attempt(open_store(site.results), site.address(1, "letters", "letters"), record)
+    do_slice(site.slice("letters", **spec), tmp_path / "scratch")
+    assert [failure["reason"] for failure in site.failures().values()] == reasons
 
 
 def test_a_checkpoint_that_kills_its_pod_while_it_is_loaded_is_given_up_and_the_others_are_done(
