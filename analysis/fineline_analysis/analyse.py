@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from fineline_analysis import forecasts, laws, order, returns, verdicts
+from fineline_analysis import forecasts, laws, order, returns, sanity, verdicts
 from fineline_analysis.metrics import Notice, observe
 from fineline_analysis.scores import score
 from fineline_analysis.settings import Settings
@@ -45,7 +45,7 @@ def analyse(metrics: pl.DataFrame, settings: Settings | None = None, notices: tu
     drawn = laws.bootstrap(curves, fitted, settings.draws, settings.seed)
     calibration = forecasts.calibrate(curves, settings)
     predicted, about_horizons = forecasts.table(curves, fitted, drawn, calibration, settings)
-    gains = returns.table(curves, fitted, drawn, calibration.factor, settings)
+    gains = returns.table(curves, fitted, drawn, calibration, settings)
     times, ranks = order.tables(developed, settings)
     series = _series(observed.rows)
     judged = verdicts.verdicts(developed, gains, series, settings)
@@ -62,6 +62,7 @@ def analyse(metrics: pl.DataFrame, settings: Settings | None = None, notices: tu
         "forecasts": predicted,
         "verdicts": verdicts.table(judged),
         "sanity": observed.sanity,
+        "flags": sanity.flags(observed.sanity),
         "notices": _notices(all_notices),
     }
     return Analysis(tables, judged, all_notices, settings, inputs_digest(metrics, settings))

@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 
 from fineline_analysis.trajectories import Floats
 
-_RETURNS = ("next_gain", "next_gain_low", "next_gain_high", "last_gain", "probability")
+_RETURNS = ("room", "next_gain", "next_gain_low", "next_gain_high", "last_gain", "probability")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,12 @@
 """Where each ability will be at the horizon, from what its own run has shown so far, and how well that has worked.
 
-The forecast is the fitted law's value at the horizon. Its interval holds what would be measured there: the law's own
+The forecast is the fitted law's value at the horizon; that of a run's mean score is the mean of its domains', and so
+are the interval's ends. Its interval holds what would be measured there: the law's own
 uncertainty (bootstrap draws) and one checkpoint's jitter. A law is only a model, so the intervals are calibrated: the
 run is replayed, forecast from its own earlier checkpoints (rolling origin: Tashman 2000, doi
-10.1016/S0169-2070(00)00065-0), and the intervals are widened by as much as those past ones fell short.
+10.1016/S0169-2070(00)00065-0), and the intervals are widened by as much as those past ones fell short: each side by
+its own factor, for a law misses in one direction where a curve has another form. An ability that rises in a jump turned
+out better than its past forecasts, never worse, and that is no reason to expect a fall.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from fineline_analysis import laws as power_laws
 from fineline_analysis.laws import Draws, PowerLaws, interval
 from fineline_analysis.metrics import Notice
 from fineline_analysis.settings import Settings
-from fineline_analysis.trajectories import IDENTITY, Floats, Panel
+from fineline_analysis.trajectories import IDENTITY, Floats, Panel, over_domains
 
 ORIGINS = (0.25, 0.4, 0.6, 0.8)
 """Fractions of the newest position from which the newest value is forecast in a replay."""
@@ -29,18 +32,21 @@ FEWEST_REPLAYS = 20
 @dataclass(frozen=True, slots=True)
 class Replay:
     """Forecasts of each trajectory's newest value from its own past: (K, len(ORIGINS)), NaN where none could be made.
-    `shortfall` is the error over the interval's half on that side: at most 1 where the interval held."""
+    `ratio` is the error over the interval's half on that side, positive where it turned out better than forecast:
+    between -1 and 1 where the interval held."""
 
     error: Floats
-    shortfall: Floats
+    ratio: Floats
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """One value a trajectory: what its intervals are widened by, from how many replays of its kind, the share of those
-    whose interval held without widening, and its own replays' mean absolute error."""
+    """One value a trajectory: what its intervals are widened by on the side of worse values and on that of better ones,
+    from how many replays of its kind, the share of those whose interval held without widening, and its own replays'
+    mean absolute error."""
 
-    factor: Floats
+    worse: Floats
+    better: Floats
     replays: Floats
     covered: Floats
     error: Floats
@@ -52,20 +58,24 @@ def table(
     """One row a trajectory: its newest value, and its forecast at the horizon with a calibrated interval."""
     horizon, notices = _horizons(panel, laws, settings)
     estimate, low, high = _predict(panel, laws, draws, horizon, settings)
-    factor = calibration.factor
-    low, high = estimate - factor * (estimate - low), estimate + factor * (high - estimate)
+    higher = panel.sign > 0
+    below = np.where(higher, calibration.worse, calibration.better)
+    above = np.where(higher, calibration.better, calibration.worse)
+    low = np.maximum(estimate - below * (estimate - low), panel.lowest)
+    high = np.minimum(estimate + above * (high - estimate), panel.highest)
+    estimate, low, high = (over_domains(panel, values) for values in (estimate, low, high))
     ahead = horizon > laws.last
     status = np.where(np.isnan(laws.E), "too few", np.where(ahead, "forecast", "passed"))
     shown = (status == "forecast") & ~np.isnan(estimate)
-    newest = np.where(panel.position == panel.last[:, None], panel.value, -np.inf).max(axis=1)
     columns: dict[str, Floats] = {
         "position": panel.last,
-        "value": newest,
+        "value": panel.newest,
         "horizon": horizon,
         "forecast": np.where(shown, estimate, np.nan),
-        "forecast_low": np.where(shown, np.maximum(low, panel.lowest), np.nan),
-        "forecast_high": np.where(shown, np.minimum(high, panel.highest), np.nan),
-        "widened_by": factor,
+        "forecast_low": np.where(shown, low, np.nan),
+        "forecast_high": np.where(shown, high, np.nan),
+        "widened_worse": calibration.worse,
+        "widened_better": calibration.better,
         "replays": calibration.replays,
         "replays_covered": calibration.covered,
         "replay_error": calibration.error,
@@ -109,9 +119,8 @@ def replay(panel: Panel, settings: Settings) -> Replay:
     """Every trajectory's newest value, forecast from its checkpoints up to each of `ORIGINS`, which is all that the
     forecast sees."""
     shape = (len(panel), len(ORIGINS))
-    error, shortfall = np.full(shape, np.nan), np.full(shape, np.nan)
-    last = panel.last
-    actual = np.where(panel.position == last[:, None], panel.value, -np.inf).max(axis=1, initial=-np.inf)
+    error, ratio = np.full(shape, np.nan), np.full(shape, np.nan)
+    last, actual = panel.last, panel.newest
     for j, origin in enumerate(ORIGINS):
         seen = panel.until(origin * last)
         some = np.flatnonzero((seen.present & (seen.position > 0)).sum(axis=1) >= power_laws.FEWEST)
@@ -120,27 +129,34 @@ def replay(panel: Panel, settings: Settings) -> Replay:
         part = seen.rows(some)
         fitted = power_laws.fit(part, settings.window)
         drawn = power_laws.bootstrap(part, fitted, settings.backtest_draws, settings.seed)
-        estimate, low, high = _predict(part, fitted, drawn, last[some], settings)
-        error[some, j] = actual[some] - estimate
-        room = np.where(error[some, j] > 0, high - estimate, estimate - low)
-        shortfall[some, j] = np.abs(error[some, j]) / np.maximum(room, 1e-12)
-    return Replay(error, shortfall)
+        found = np.full((3, len(panel)), np.nan)
+        found[:, some] = _predict(part, fitted, drawn, last[some], settings)
+        estimate, low, high = (over_domains(panel, values) for values in found)
+        error[:, j] = actual - estimate
+        room = np.where(error[:, j] > 0, high - estimate, estimate - low)
+        ratio[:, j] = panel.sign * error[:, j] / np.maximum(room, 1e-12)
+    return Replay(error, ratio)
 
 
 def calibrate(panel: Panel, settings: Settings) -> Calibration:
-    """Replays every trajectory, and pools how far the intervals fell short: over tasks, and over means."""
+    """Replays every trajectory, and pools how far the intervals fell short on each side: over tasks, and over means.
+
+    A side's factor is the one with which the pooled replays would have missed on that side as often as an interval may.
+    """
     past = replay(panel, settings)
-    factor, count, covered = np.ones(len(panel)), np.zeros(len(panel)), np.full(len(panel), np.nan)
+    worse, better = np.ones(len(panel)), np.ones(len(panel))
+    count, covered = np.zeros(len(panel)), np.full(len(panel), np.nan)
     is_task = (panel.names["level"] == "task").to_numpy()
     for group in (is_task, ~is_task):
-        pooled = past.shortfall[group]
+        pooled = past.ratio[group]
         pooled = pooled[~np.isnan(pooled)]
         count[group] = pooled.size
         if pooled.size:
-            covered[group] = (pooled <= 1.0).mean()
+            covered[group] = (np.abs(pooled) <= 1.0).mean()
         if pooled.size >= FEWEST_REPLAYS:
-            factor[group] = max(1.0, float(np.quantile(pooled, settings.level)))
-    return Calibration(factor, count, covered, _mean(np.abs(past.error)))
+            low, high = np.quantile(pooled, [settings.tail, 1.0 - settings.tail])
+            worse[group], better[group] = max(1.0, -float(low)), max(1.0, float(high))
+    return Calibration(worse, better, count, covered, _mean(np.abs(past.error)))
 
 
 def _horizons(panel: Panel, laws: PowerLaws, settings: Settings) -> tuple[Floats, tuple[Notice, ...]]:

@@ -79,7 +79,7 @@ def used_checkpoints(panel: Panel, window: float) -> Flags:
     # The newest checkpoint may be at step 0 alone: then nothing is used.
     recent = panel.present & (panel.position > 0) & (panel.position >= last[:, None] / window)
     bounded = np.isfinite(panel.highest)
-    left = isotonic.reached(panel.value, panel.noise, ABOVE_CHANCE)
+    left = isotonic.reached(panel.sign[:, None] * panel.value, panel.noise, ABOVE_CHANCE)
     risen = recent & left
     use_risen = bounded & (risen.sum(axis=1) >= FEWEST)
     return np.where(use_risen[:, None], risen, recent)

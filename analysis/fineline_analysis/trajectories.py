@@ -174,6 +174,17 @@ class Panel:
         """The newest position of each trajectory."""
         return np.asarray(np.nanmax(self.position, axis=1), dtype=np.float64)
 
+    @property
+    def newest(self) -> Floats:
+        """The newest value of each trajectory."""
+        at_last = self.position == self.last[:, None]
+        return np.asarray(np.where(at_last, self.value, -np.inf).max(axis=1, initial=-np.inf), dtype=np.float64)
+
+    @property
+    def sign(self) -> Floats:
+        """1 where higher values are better, else -1."""
+        return np.where(self.names["higher_is_better"].to_numpy(), 1.0, -1.0)
+
     def __len__(self) -> int:
         return self.names.height
 
@@ -227,6 +238,22 @@ def panel(table: pl.DataFrame) -> Panel:
     top = np.where(bounded, np.maximum(best, 1.0), np.inf)
     bottom = np.where(bounded & mean, -1.0, np.where(not_negative, 0.0, np.where(bounded, -1.0, -np.inf)))
     return Panel(grouped.drop("least"), position, value, _positive(noise, ~np.isnan(value)), bottom, top)
+
+
+def over_domains(panel: Panel, values: Floats) -> Floats:
+    """The same values, (K,) or (K, B), but those of each run's mean score are the means of its domains' values.
+
+    A mean of curves of one form is no curve of that form: what is to come is told better from the parts (on Pythia by a
+    fifth), and agrees with them. Where a domain has no value yet, or ends elsewhere, the mean keeps its own.
+    """
+    level, series = panel.names["level"].to_numpy(), panel.names["series"].to_numpy()
+    result, last = values.copy(), panel.last
+    for i in np.flatnonzero(level == "overall"):
+        parts = np.flatnonzero((level == "domain") & (series == series[i]))
+        mean = values[parts].mean(axis=0)
+        if parts.size and np.isfinite(mean).all() and (last[parts] == last[i]).all():
+            result[i] = mean
+    return result
 
 
 def _positive(noise: Floats, present: Flags) -> Floats:

@@ -3,7 +3,7 @@
 Judged on `overall`, the mean of the domains' chance-corrected scores. The states, in the order they are tried:
 
     too early to tell   fewer than four checkpoints, or nothing has left chance yet, or the intervals say nothing
-    unstable            checkpoints jump by far more than documents explain, and by more than two points
+    unstable            checkpoints jump by far more than documents explain, and fall by more than two points
     regressing          it is falling now, and is more than the smallest gain below its best
     plateaued           the next doubling pays with a probability of at most 10%
     slowing             it pays with a probability under 50%, or with less than half of the last doubling's gain
@@ -114,7 +114,9 @@ def judge(evidence: Evidence, settings: Settings) -> tuple[str, Facts, str]:
     early = _too_early(evidence)
     if early is not None:
         return early
-    if evidence.jitter > max(_JUMP, _JUMP_OVER_NOISE * evidence.typical_noise):
+    # A steep bend looks like jitter too, but only what falls again is unstable.
+    falls = float(np.diff(evidence.score).min()) < -_JUMP
+    if falls and evidence.jitter > max(_JUMP, _JUMP_OVER_NOISE * evidence.typical_noise):
         return _unstable(evidence)
     peak = int(evidence.score.argmax())
     # One checkpoint is noise: how far it has fallen is told from the newest three, once the best is behind them.
@@ -136,6 +138,10 @@ def _by_returns(evidence: Evidence, settings: Settings) -> _Judgement:
     facts = (_trend(evidence), _outlook(evidence), _by_domain(evidence, settings))
     doubled = position(2 * evidence.last, evidence.axis)
     next_gain, last_gain = returns["next_gain"] or 0.0, returns["last_gain"] or 0.0
+    full = _at_the_top(evidence, settings)
+    if probability <= _UNLIKELY and (returns["room"] or 0.0) < settings.smallest_gain:
+        step = "Add harder tasks: these are at their top, so this plateau is the suite's, whatever the model's is."
+        return PLATEAUED, facts, step
     if probability <= _UNLIKELY:
         step = (
             "Anneal a branch from the newest checkpoint and evaluate it before deciding: the learning-rate schedule is "
@@ -144,9 +150,10 @@ def _by_returns(evidence: Evidence, settings: Settings) -> _Judgement:
         )
         return PLATEAUED, facts, step
     if probability < 0.5 or next_gain < 0.5 * last_gain:
+        harder = f"Add harder tasks of {listed(full)}, which have no room left to show a gain. " if full else ""
         step = (
-            f"Go on if {points(next_gain)} points are worth a doubling; otherwise compare an annealed branch, or other "
-            f"data, from here. Judge again at {position(1.4 * evidence.last, evidence.axis)}."
+            f"{harder}Go on if {points(next_gain)} points are worth a doubling; otherwise compare an annealed branch, "
+            f"or other data, from here. Judge again at {position(1.4 * evidence.last, evidence.axis)}."
         )
         return SLOWING, facts, step
     return IMPROVING, facts, f"Go on. Judge again at {doubled}, or after a change of data or learning rate."
@@ -229,10 +236,16 @@ def _outlook(evidence: Evidence) -> str:
 
 
 def _standing(evidence: Evidence) -> str:
-    count, best = evidence.score.size, 100 * float(evidence.score.max())
-    return (
-        f"Its {count} checkpoints reach {best:.1f} of 100 above chance: too few or too noisy to tell where they lead."
-    )
+    count, newest = evidence.score.size, 100 * float(evidence.score[-1])
+    text = f"The newest of its {count} checkpoints scores {newest:.1f} of 100 above chance"
+    if evidence.returns["next_gain"] is None:
+        return f"{text}."
+    return f"{text}; with a range that wide it may as well go on as stop."
+
+
+def _at_the_top(evidence: Evidence, settings: Settings) -> list[str]:
+    """The domains whose score has less room than the smallest gain that pays: their tasks can show no more."""
+    return sorted(evidence.domains.filter(pl.col("room") < settings.smallest_gain)["domain"].to_list())
 
 
 def _by_domain(evidence: Evidence, settings: Settings) -> str:
@@ -244,6 +257,15 @@ def _by_domain(evidence: Evidence, settings: Settings) -> str:
         )
     known = known.sort("next_gain", "domain", descending=[True, False])
     first, final = known.row(0, named=True), known.row(-1, named=True)
+    full = _at_the_top(evidence, settings)
+    if len(full) == known.height:
+        return "All its domains are at the top of what their tasks can measure."
+    if full:
+        verb = "is" if len(full) == 1 else "are"
+        return (
+            f"Most is to come in {first['domain']} ({points(first['next_gain'])}); {listed(full)} {verb} at the top of "
+            "what the tasks can measure."
+        )
     still = sorted(known.filter(pl.col("probability") >= 0.5)["domain"].to_list())
     paying = f"{listed(still)} still pay{'s' if len(still) == 1 else ''}" if still else "no domain is likely to pay"
     if still and len(still) == known.height:

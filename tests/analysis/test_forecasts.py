@@ -14,6 +14,7 @@ from fineline_analysis.metrics import observe
 from fineline_analysis.scores import score
 from fineline_analysis.settings import Settings
 from fineline_analysis.trajectories import panel, trajectories
+from support.jumps import as_error_rates, jumps
 from support.trajectories import Law, pythia, simulated
 
 QUICK = Settings(draws=100, backtest_draws=20)
@@ -99,3 +100,58 @@ def test_real_forecasts_beat_the_newest_value() -> None:
     ours = (rows["forecast"] - rows["final"]).abs().mean()
     newest = (rows["value"] - rows["final"]).abs().mean()
     assert ours < newest  # type: ignore[operator]
+
+
+def test_where_reality_was_better_than_forecast_only_that_side_is_widened() -> None:
+    tasks = analyse(jumps(), QUICK).tables["forecasts"].filter(pl.col("level") == "task")
+    assert tasks["widened_better"].min() > 2  # type: ignore[operator]
+    assert tasks["widened_worse"].max() < 0.5 * tasks["widened_better"].min()  # type: ignore[operator]
+
+
+def test_an_error_rate_is_calibrated_as_its_accuracy_is_on_the_other_side() -> None:
+    columns = ("widened_better", "widened_worse")
+    settings = Settings(draws=100)
+    rates = analyse(as_error_rates(jumps()), settings).tables["forecasts"].filter(pl.col("level") == "task")
+    accuracies = analyse(jumps(), settings).tables["forecasts"].filter(pl.col("level") == "task")
+    for name in columns:
+        assert rates[name][0] == pytest.approx(accuracies[name][0], rel=0.1)
+    # What is widened towards better values reaches further down.
+    below, above = (rates["forecast"] - rates["forecast_low"]).sum(), (rates["forecast_high"] - rates["forecast"]).sum()
+    assert below > above
+
+
+def test_few_replays_widen_nothing() -> None:
+    found = analyse(simulated({"d": {"x": Law(0.7, 0.1, 0.3)}}, points=8), QUICK).tables["forecasts"]
+    assert (found["replays"] < forecasts.FEWEST_REPLAYS).all()
+    assert (found["widened_better"] == 1).all()
+    assert (found["widened_worse"] == 1).all()
+
+
+@pytest.mark.parametrize("higher_is_better", [True, False])
+def test_no_gain_carries_a_value_beyond_what_its_metric_can_be(higher_is_better: bool) -> None:  # noqa: FBT001 - a case
+    frame = jumps() if higher_is_better else as_error_rates(jumps())
+    gains = analyse(frame, QUICK).tables["returns"]
+    gains = gains.filter(pl.col("level") == "task")
+    room = 1 - gains["value"] if higher_is_better else gains["value"]
+    assert (gains["room"] - room).abs().max() < 1e-12  # type: ignore[operator]
+    for name in ("next_gain", "next_gain_low", "next_gain_high"):
+        assert (gains[name] <= gains["room"] + 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("returns", "next_gain"), ("returns", "last_gain"), ("forecasts", "forecast")]
+)
+def test_what_is_said_of_the_mean_is_the_mean_of_what_is_said_of_its_domains(table: str, column: str) -> None:
+    found = analyse(pythia(["pythia-410m", "pythia-1.4b"]), QUICK).tables[table]
+    means = found.filter(pl.col("level") == "domain").group_by("series").agg(pl.col(column).mean().alias("mean"))
+    overall = found.filter(pl.col("level") == "overall").join(means, on="series")
+    assert overall.height == 2
+    assert (overall[column] - overall["mean"]).abs().max() < 1e-12  # type: ignore[operator]
+
+
+def test_a_domain_without_a_law_leaves_the_mean_its_own() -> None:
+    frame = simulated(LAWS, points=12)
+    late = frame.filter((pl.col("task") != "lambada") | (pl.col("tokens") >= 0.4 * pl.col("tokens").max()))
+    gains = analyse(late, QUICK).tables["returns"]
+    assert gains.filter(pl.col("domain") == "language")["status"].to_list()[0] == "too few"
+    assert gains.filter(pl.col("level") == "overall")["status"].to_list() == ["too few"]

@@ -21,7 +21,7 @@ def panel_of(truth: Law, *, points: int, noise: float, count: int = 1, seed: int
     """`count` trajectories of a law whose noise is `noise`, as a panel."""
     fraction = np.geomspace(1 / 64, 1.0, points)
     value = truth.at(fraction) + noise * np.random.default_rng(seed).standard_normal((count, points))
-    names = pl.DataFrame({"task": [f"t{i}" for i in range(count)]})
+    names = pl.DataFrame({"task": [f"t{i}" for i in range(count)], "higher_is_better": True})
     spread = np.full((count, points), noise)
     return Panel(names, np.tile(64e9 * fraction, (count, 1)), value, spread, np.zeros(count), np.ones(count))
 
@@ -67,7 +67,7 @@ def test_a_late_riser_is_fitted_from_where_it_left_chance() -> None:
     fraction = np.geomspace(1 / 64, 1.0, 24)
     value = np.where(fraction < 0.1, 0.25, 0.7 - 0.12 * fraction**-0.4)
     data = Panel(
-        pl.DataFrame({"task": ["late"]}),
+        pl.DataFrame({"task": ["late"], "higher_is_better": True}),
         (64e9 * fraction)[None],
         value[None],
         np.full((1, 24), 0.005),

@@ -32,6 +32,7 @@ _PLOTTED = {
     "returns": ("returns", None, None),
     "forecasts": ("forecasts", None, None),
     "verdicts": ("verdicts", None, None),
+    "flags": ("flags", None, None),
 }
 """Data set → the table it is made of, the rows of it, and its columns (None: all)."""
 

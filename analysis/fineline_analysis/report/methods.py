@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from fineline_analysis import forecasts, laws
+from fineline_analysis import forecasts, laws, sanity
 from fineline_analysis.analyse import Analysis
 from fineline_analysis.words import points
 
@@ -47,8 +47,11 @@ _TEXTS = {
     "returns": """
         The fitted law at twice the newest position, less the law at the newest; and the same for the doubling before.
         The {level} interval and the probability are from the law's bootstrap draws, those of the next doubling
-        spread by what the replays under Forecasts ask for. They hold as far as the law does, and at an unchanged
-        learning rate.
+        spread on each side by what the replays under Forecasts ask for there, and cut where the newest score would
+        pass what the metric can be. They are of the law, without the noise of one checkpoint, and hold as far as the
+        law does, at an unchanged learning rate.
+
+        The gain of the mean of all is the mean of the domains' gains.
         """,
     "forecasts": """
         The fitted law at the horizon that was asked for, else at twice the newest position. The {level} interval is of
@@ -56,18 +59,27 @@ _TEXTS = {
         be.
 
         Replays: each trajectory's newest value is forecast from its checkpoints up to {origins} of its position alone
-        (rolling origin). The intervals are widened by the {level} quantile of how far those fell short, pooled over
-        means and over tasks, if there are {replays} or more. Other runs are not used yet, and the schedule is not
-        known.
+        (rolling origin). Each side of the intervals is widened so far that it would have been passed in {tail} of the
+        replays, pooled over means and over tasks, if there are {replays} or more: where abilities turned out better
+        than forecast and never worse, only the side of better values is widened. The schedule is not known.
+
+        The mean of all is the mean of the domains' forecasts, and so are the ends of its interval.
         """,
     "verdicts": """
         Judged on the mean of the domains' scores, in this order: too early (under four checkpoints, nothing above
-        chance, or an interval wider than 20 points), unstable (jitter over 2 points and three times the documents'
-        noise), regressing (falling, and beyond noise under its best), plateaued (a probability of at most 10% that the
-        next doubling gains over {pays} points), slowing (under 50%, or less than half of the last doubling's gain),
-        improving.
+        chance, or an interval wider than 20 points), unstable (a fall and jitter of over 2 points, and three times
+        the documents' noise), regressing (falling, and beyond noise under its best), plateaued (a probability of at
+        most 10% that the next doubling gains over {pays} points), slowing (under 50%, or less than half of the last
+        doubling's gain), improving.
 
         No verdict says that a run should be stopped: that takes a known learning-rate schedule.
+        """,
+    "sanity": """
+        Told are log-probabilities that are not finite, one answer to more than {constant} of a task's documents, and a
+        fixed plain text that costs more than {worse} times the bits of uniform guessing. A model may have a reason for
+        one of them: one that never saw plain text predicts it badly, and a young one answers all alike.
+
+        Nothing is left out for it. All rows are in sanity.arrow.
         """,
     "inputs": """
         Inputs {digest}: a digest of the metrics rows and the settings; the same ones give the same bytes.
@@ -84,6 +96,9 @@ def method(name: str, analysis: Analysis) -> tuple[str, ...]:
     settings = analysis.settings
     facts = {
         "level": f"{settings.level:.0%}",
+        "tail": f"{settings.tail:.0%}",
+        "constant": f"{sanity.CONSTANT_ANSWER_LIMIT:.0%}",
+        "worse": f"{sanity.WORSE_THAN_UNIFORM:g}",
         "draws": f"{settings.draws:,}",
         "seed": str(settings.seed),
         "window": f"{settings.window:g}",

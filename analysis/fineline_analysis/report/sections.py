@@ -43,7 +43,7 @@ class Section:
 
 def sections(analysis: Analysis, order: Sequence[str]) -> list[Section]:
     """The sections in the order that a person reads them; `order` is that of the series."""
-    builders: list[Callable[[Analysis, Sequence[str]], Section]] = [
+    builders: list[Callable[[Analysis, Sequence[str]], Section | None]] = [
         _trajectories,
         _tasks,
         _order,
@@ -51,9 +51,11 @@ def sections(analysis: Analysis, order: Sequence[str]) -> list[Section]:
         _returns,
         _forecasts,
         _verdicts,
+        _sanity,
         _inputs,
     ]
-    return [build(analysis, order) for build in builders]
+    built = (build(analysis, order) for build in builders)
+    return [section for section in built if section is not None]
 
 
 def _trajectories(analysis: Analysis, order: Sequence[str]) -> Section:
@@ -285,7 +287,7 @@ def _forecasts(analysis: Analysis, order: Sequence[str]) -> Section:
         if covered is not None and replays >= forecasts.FEWEST_REPLAYS:
             sentence += (
                 f"In {replays} replays of that past the plain intervals held {share(covered)} of the time, so they are "
-                f"widened {row['widened_by']:.1f} times."
+                f"{_widening(row['widened_better'], row['widened_worse'])}."
             )
         else:
             sentence += f"With {count(replays, 'replay')} the intervals can't be checked: read them as a lower bound."
@@ -301,6 +303,16 @@ def _forecasts(analysis: Analysis, order: Sequence[str]) -> Section:
         ("forecasts",),
         method("forecasts", analysis),
     )
+
+
+def _widening(better: float, worse: float) -> str:
+    """What is done to each side of an interval: one that its replays ask nothing of is left as it is."""
+    sides = [(f"{factor:.1f}", side) for factor, side in ((better, "better"), (worse, "worse"))]
+    widened = [f"{factor} times towards {side} values" for factor, side in sides if factor != "1.0"]
+    if not widened:
+        return "left as they are"
+    left = [f"left as they are towards {side} ones" for factor, side in sides if factor == "1.0"]
+    return f"widened {listed([*widened, *left])}"
 
 
 def _verdicts(analysis: Analysis, order: Sequence[str]) -> Section:
@@ -338,6 +350,45 @@ def _verdicts(analysis: Analysis, order: Sequence[str]) -> Section:
         Table([*columns, Column("why", text=True)], body) if body else None,
         ("verdicts",),
         method("verdicts", analysis),
+    )
+
+
+def _sanity(analysis: Analysis, order: Sequence[str]) -> Section | None:
+    """Only where something stands out: a row a run and oddity."""
+    flags = analysis.tables["flags"]
+    if not flags.height:
+        return None
+    found = flags.group_by("series", "what", maintain_order=True).agg(
+        pl.col("step").n_unique().alias("checkpoints"),
+        pl.col("step").min().alias("first"),
+        pl.col("step").max().alias("last"),
+        pl.col("task").filter(pl.col("task") != "").unique().sort(),
+        pl.col("value").max(),
+        pl.col("limit").first(),
+    )
+    # A run may have nothing but rows on its sanity: it has no place in the order.
+    place = {series: i for i, series in enumerate(order)}
+    body = []
+    for row in sorted(found.to_dicts(), key=lambda row: place.get(row["series"], len(place))):
+        tasks = row["task"]
+        names = listed(tasks) if 0 < len(tasks) <= 3 else (f"{len(tasks)} tasks" if tasks else UNKNOWN)
+        steps = f"{row['first']:,}" if row["first"] == row["last"] else f"{row['first']:,} to {row['last']:,}"
+        ends = (Cell(number(row["value"])), Cell(number(row["limit"])))
+        cells = (Cell(row["what"], kind="text"), Cell(names, kind="text"), Cell(str(row["checkpoints"])), Cell(steps))
+        body.append([Cell(row["series"]), *cells, *ends])
+    checkpoints = flags.select("series", "step").n_unique()
+    kinds = flags["what"].unique().sort().to_list()
+    text = [Column(title, text=True) for title in ("run", "what", "tasks")]
+    return Section(
+        "sanity",
+        "Sanity",
+        "Which checkpoints stand out?",
+        f"{count(checkpoints, 'checkpoint')} with {listed(kinds)}: where the training does not explain it, look at "
+        "the weights before trusting the scores.",
+        (),
+        Table([*text, *(Column(title) for title in ("checkpoints", "steps", "at most", "limit"))], body),
+        ("flags",),
+        method("sanity", analysis),
     )
 
 
