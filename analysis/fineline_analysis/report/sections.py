@@ -383,8 +383,8 @@ def _sanity(analysis: Analysis, order: Sequence[str]) -> Section | None:
         "sanity",
         "Sanity",
         "Which checkpoints stand out?",
-        f"{count(checkpoints, 'checkpoint')} with {listed(kinds)}: where the training does not explain it, look at "
-        "the weights before trusting the scores.",
+        f"{count(checkpoints, 'checkpoint')} with {' or '.join(kinds)}: where the training does not explain it, look "
+        "at the weights before trusting the scores.",
         (),
         Table([*text, *(Column(title) for title in ("checkpoints", "steps", "at most", "limit"))], body),
         ("flags",),
