@@ -1,7 +1,7 @@
 """What finding checkpoints costs over the bare listing: 10,000 checkpoints of 10 files in an S3 server on this machine.
 
-`find` is what `fineline plan` needs of a prefix: every checkpoint with its position, format, completeness and digest.
-Against it stands a loop over boto3's own paginator that reads each key and keeps nothing, and the same loop on
+`find` gives every checkpoint of a prefix with its position, format, completeness and digest; `plan` is all that `fineline
+plan` does: it also lists the results and makes the keys of 80,000 units. Against them stands a loop over boto3's own paginator that reads each key and keeps nothing, and the same loop on
 Fineline's store, whose times are parsed faster than botocore parses them. Each runs in a process of its own, in turn;
 the figures are medians, seconds without the imports, and peak memory with them.
 
@@ -67,7 +67,7 @@ def compare(checkpoints: int, rounds: int) -> None:
             names = list(MEASURES) if turn % 2 == 0 else list(MEASURES)[::-1]
             for name in names:
                 result = child(name, server.environment)
-                expected = checkpoints if name == "find" else checkpoints * len(FILES)
+                expected = checkpoints if name in ("find", "plan") else checkpoints * len(FILES)
                 assert result["found"] == expected, f"{name}: {result['found']} of {expected}"
                 runs[name].append(result)
                 print(f"round {turn + 1}/{rounds}: {name} {result['seconds']:.1f} s", file=sys.stderr)
@@ -83,14 +83,15 @@ def child(name: str, environment: dict[str, str]) -> dict[str, float]:
 
 def report(runs: dict[str, list[dict[str, float]]], checkpoints: int) -> None:
     print(f"{checkpoints:,} checkpoints x {len(FILES)} files, medians of {len(runs['find'])}")
-    print(f"{'':28}{'seconds':>10}{'CPU s':>10}{'peak MiB':>10}")
+    print(f"{'':48}{'seconds':>10}{'CPU s':>10}{'peak MiB':>10}")
     for name, results in runs.items():
         middle = {key: statistics.median(result[key] for result in results) for key in ("seconds", "cpu", "peak_mib")}
-        print(f"{MEASURES[name][0]:28}{middle['seconds']:10.2f}{middle['cpu']:10.2f}{middle['peak_mib']:10.0f}")
+        print(f"{MEASURES[name][0]:48}{middle['seconds']:10.2f}{middle['cpu']:10.2f}{middle['peak_mib']:10.0f}")
     result = {
         "over_bare_listing": ratio(runs, "find", "bare"),
         "over_own_listing": ratio(runs, "find", "store"),
-        "peak_mib": max(result["peak_mib"] for result in runs["find"]),
+        "plan_over_bare_listing": ratio(runs, "plan", "bare"),
+        "peak_mib": max(result["peak_mib"] for result in runs["plan"]),
     }
     print(json.dumps(result))
 
@@ -137,10 +138,25 @@ def finding() -> Callable[[], int]:
     return lambda: len(find(store).complete)
 
 
+def planning() -> Callable[[], int]:
+    from fineline.plan import make_plan
+    from fineline.resources import checkpoint_eval
+
+    spec = {
+        "run": {"name": "bench", "tokensPerStep": 1000},
+        "checkpoints": {"uri": f"s3://{BUCKET}/run/"},
+        "suite": {"name": "fine-line-mini"},
+    }
+    kind = {"apiVersion": "fineline.dev/v1alpha1", "kind": "CheckpointEval"}
+    resource_ = checkpoint_eval({**kind, "metadata": {"name": "bench"}, "spec": spec}, "bench")
+    return lambda: len(make_plan(resource_, results_uri=f"s3://{BUCKET}/results/").order.checkpoints)
+
+
 MEASURES = {
     "bare": ("boto3's paginator alone", bare_listing),
     "store": ("Fineline's listing alone", store_listing),
     "find": ("find", finding),
+    "plan": ("fineline plan: find, and the keys of 8 tasks", planning),
 }
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from fineline.checkpoints import FindOptions, Inspection, Parameters, Position, 
 from fineline.errors import CheckpointError, SpecError
 from fineline.plan import PlannedCheckpoint, PlannedEngine, WorkOrder
 from fineline.store import open_store, uri_of
-from fineline_evaluator.backends import check_tensors, window_of
+from fineline_evaluator.backends import window_of
 from fineline_evaluator.fetch import Fetched
 from fineline_evaluator.sanity import TEXT, CheckpointSanity, Tokenized, check_checkpoint
 from fineline_evaluator.scoring import Backend, EngineSettings, LoadReport
@@ -41,7 +41,6 @@ def load_checkpoint(fetched: Fetched, order: WorkOrder, backend: Backend) -> Loa
     except SpecError as error:  # of this checkpoint: another one's window may do
         raise CheckpointError(str(error), reason="ContextTooLong") from None
     vocabulary = _embedding_rows(config)
-    check_tensors(folder)
     encoder = Encoder(folder, order.engine.add_bos)
     if encoder.highest_token >= vocabulary:
         message = (

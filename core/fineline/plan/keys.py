@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from fineline.engine_arguments import CAPACITY
@@ -43,7 +43,11 @@ class KeyInputs:
     scoring_version: int = SCORING_VERSION
 
     def as_values(self) -> dict[str, Any]:
-        return asdict(self)
+        """The inputs by name, not copied: a plan asks this for each of its units."""
+        return {name: getattr(self, name) for name in _NAMES}
+
+
+_NAMES = tuple(field.name for field in fields(KeyInputs))
 
 
 def unit_key(inputs: KeyInputs) -> str:
