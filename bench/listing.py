@@ -1,9 +1,10 @@
 """What finding checkpoints costs over the bare listing: 10,000 checkpoints of 10 files in an S3 server on this machine.
 
-`find` gives every checkpoint of a prefix with its position, format, completeness and digest; `plan` is all that `fineline
-plan` does: it also lists the results and makes the keys of 80,000 units. Against them stands a loop over boto3's own paginator that reads each key and keeps nothing, and the same loop on
-Fineline's store, whose times are parsed faster than botocore parses them. Each runs in a process of its own, in turn;
-the figures are medians, seconds without the imports, and peak memory with them.
+`find` gives every checkpoint of a prefix with its position, format, completeness and digest; `plan` is all that
+`fineline plan` does: it also lists the results and makes the keys of 80,000 units. Against them stands a loop over
+boto3's own paginator that reads each key and keeps nothing, and the same loop on Fineline's store, whose times are
+parsed faster than botocore parses them. Each runs in a process of its own, in turn; the figures are medians, seconds
+without the imports, and peak memory with them.
 
     .venv/bin/python bench/listing.py [--checkpoints 10000] [--rounds 5]
 """

@@ -6,16 +6,21 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fineline.errors import StoreError
 from fineline.plan import Plan, make_plan
 from fineline.results import FailureRecord, UnitAddress, UnitState, check_writable, read_failures, run_states
-from fineline.store import open_store
+from fineline.store import Store, open_store
 from fineline_cli.evaluations import Evaluation
 from fineline_cli.slices import Event, SliceEnding, SliceProcesses, gpu_groups, scratch_folder
+
+PAUSE_SECONDS = 5.0
+"""Before the second round; each further one waits as much longer."""
 
 
 @dataclass(frozen=True)
@@ -69,22 +74,42 @@ def run_evaluation(
                 endings = _rounds(evaluation, plan, slices, processes)
             stopped = processes.stopped
             logs = _keep_logs(Path(folder), evaluation.name, endings)
-    states = run_states(store, evaluation.resource.spec.run.name)
+    states = _states(store, evaluation.resource.spec.run.name, logs)
     return _outcome(evaluation, plan, states, endings, stopped=stopped, logs=logs)
 
 
 def _rounds(evaluation: Evaluation, plan: Plan, slices: int, processes: SliceProcesses) -> list[SliceEnding]:
     devices = gpu_groups(evaluation.resource.spec.engine.tensor_parallel_size)
     endings: list[SliceEnding] = []
+    todo = plan
     for attempt in range(evaluation.resource.spec.pods.attempts):
-        todo = plan if attempt == 0 else plan_evaluation(evaluation)
-        if not todo.todo:
+        if attempt:
+            _pause(PAUSE_SECONDS * attempt, processes)
+            try:
+                todo = plan_evaluation(evaluation)
+            except StoreError:
+                break  # the store is still gone: the slices' own words say more, and their logs are kept
+        if processes.stopped or not todo.todo:
             break
         cut = todo.slices(slices)
         endings = processes.run(cut, at_once=max(1, min(len(cut), len(devices))), devices=devices)
         if processes.stopped or not any(ending.try_again for ending in endings):
             break
     return endings
+
+
+def _pause(seconds: float, processes: SliceProcesses) -> None:
+    """Waits before a further round: what passes takes a moment to pass. A stop ends the wait."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not processes.stopped:
+        time.sleep(0.1)
+
+
+def _states(store: Store, run: str, logs: Path | None) -> Mapping[UnitAddress, UnitState]:
+    try:
+        return run_states(store, run)
+    except StoreError as error:
+        raise type(error)(f"{error}{f' (logs of the work: {logs})' if logs is not None else ''}") from None
 
 
 def _outcome(

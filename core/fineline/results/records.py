@@ -68,7 +68,7 @@ class Manifest:
     """What a result was made with; stands in the schema metadata of metrics.arrow.
 
     `key_inputs` is what the key was computed from, in clear; `numerics_fingerprint` what else could move the last
-    digits. `seconds` has fetch, load, score, publish; `tokens` has scored and computed.
+    digits. `seconds` has fetch, load, score, metrics; `tokens` has scored and computed.
     """
 
     key_inputs: Mapping[str, Any]
