@@ -84,12 +84,13 @@ def _rounds(evaluation: Evaluation, plan: Plan, slices: int, processes: SlicePro
     todo = plan
     for attempt in range(evaluation.resource.spec.pods.attempts):
         if attempt:
-            _pause(PAUSE_SECONDS * attempt, processes)
+            if not _waited(PAUSE_SECONDS * attempt, processes):
+                break
             try:
                 todo = plan_evaluation(evaluation)
             except StoreError:
                 break  # the store is still gone: the slices' own words say more, and their logs are kept
-        if processes.stopped or not todo.todo:
+        if not todo.todo:
             break
         cut = todo.slices(slices)
         endings = processes.run(cut, at_once=max(1, min(len(cut), len(devices))), devices=devices)
@@ -98,11 +99,14 @@ def _rounds(evaluation: Evaluation, plan: Plan, slices: int, processes: SlicePro
     return endings
 
 
-def _pause(seconds: float, processes: SliceProcesses) -> None:
-    """Waits before a further round: what passes takes a moment to pass. A stop ends the wait."""
+def _waited(seconds: float, processes: SliceProcesses) -> bool:
+    """Waits before a further round: what passes takes a moment to pass. False if a stop ended the wait."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end and not processes.stopped:
+    while time.monotonic() < end:
+        if processes.stopped:
+            return False
         time.sleep(0.1)
+    return True
 
 
 def _states(store: Store, run: str, logs: Path | None) -> Mapping[UnitAddress, UnitState]:
