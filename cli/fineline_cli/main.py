@@ -197,7 +197,8 @@ def main() -> None:
             output.say(f"error: {line}")
         sys.exit(error.exit_code)
     except USED_WRONGLY as error:
-        output.say(f"error: {error.format_message()} See `fineline --help`.")
+        if error.format_message():  # without a command the help was printed, which says it all
+            output.say(f"error: {error.format_message()} See `fineline --help`.")
         sys.exit(2)
     except KeyboardInterrupt:
         output.say("stopped")
