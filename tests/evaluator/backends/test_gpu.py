@@ -1,4 +1,4 @@
-"""What only a GPU can show. Run on a machine with one: `.venv/bin/pytest -m gpu tests/evaluator/backends/test_gpu.py`."""
+"""What only a GPU can show: `.venv/bin/pytest -m gpu tests/evaluator/backends/test_gpu.py` on a machine with one."""
 
 from __future__ import annotations
 
