@@ -59,6 +59,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--termination-message", type=Path, help=f"file for the last words (default: {TERMINATION_LOG} where it is)"
     )
+    parser.add_argument("--metrics-port", type=int, help="serve Prometheus text on this port")
     return parser.parse_args()
 
 
@@ -72,6 +73,10 @@ def _run(arguments: argparse.Namespace) -> Ending:
     with tempfile.TemporaryDirectory(prefix="fineline-", ignore_cleanup_errors=True) as temporary:
         scratch = arguments.scratch or Path(temporary)
         progress = Progress(of=len(work.units), on_lost=stop.request)
+        if arguments.metrics_port is not None:
+            from fineline_evaluator.exposition import expose
+
+            expose(progress, arguments.metrics_port)
         slice_work = SliceWork(work, scratch, progress, stop)
 
         def out_of_time() -> None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from fineline.errors import FinelineError, ObjectNotFound, ResultError, StoreDenied, StoreError
 from fineline.results import arrow
 from fineline.results.layout import SAMPLES_FILE, UnitAddress, documents_name
-from fineline.results.records import AttemptRecord, FailureRecord, Manifest
+from fineline.results.records import AttemptRecord, FailureRecord, Manifest, record_to_json
 from fineline.results.schemas import MANIFEST_KEY, METRICS
 from fineline.store import Store
 
@@ -55,12 +55,12 @@ def publish_documents(store: Store, task: str, documents: pa.Table) -> str:
 def record_failure(store: Store, address: UnitAddress, error: FinelineError, scope: str, attempts: int) -> None:
     """Records a permanent failure. The first record stays. `scope` is checkpoint or task."""
     record = FailureRecord(error.reason, str(error), scope, _now(), attempts)
-    store.put_if_absent(address.failed, record.to_json())
+    store.put_if_absent(address.failed, record_to_json(record))
 
 
 def record_attempt(store: Store, address: UnitAddress, record: AttemptRecord) -> None:
     """Writes the record of a try, over an earlier one of the same number."""
-    store.put(address.attempt(record.number), record.to_json())
+    store.put(address.attempt(record.number), record_to_json(record))
 
 
 def check_writable(store: Store) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from fineline.errors import ObjectNotFound, ResultError
 from fineline.results import arrow, layout
 from fineline.results.layout import UnitAddress
-from fineline.results.records import AttemptRecord, FailureRecord, Manifest
+from fineline.results.records import AttemptRecord, FailureRecord, Manifest, record_from_json
 from fineline.results.schemas import MANIFEST_KEY, METRICS
 from fineline.store import Store
 
@@ -69,7 +69,7 @@ def read_failures(store: Store, addresses: Iterable[UnitAddress]) -> list[tuple[
     found: list[tuple[UnitAddress, FailureRecord]] = []
     for address in addresses:
         try:
-            found.append((address, FailureRecord.from_json(store.get(address.failed), address.failed)))
+            found.append((address, record_from_json(FailureRecord, store.get(address.failed), address.failed)))
         except ObjectNotFound:
             continue
     return found
@@ -79,7 +79,7 @@ def read_attempt(store: Store, address: UnitAddress, number: int) -> AttemptReco
     """The record of one try; None where there is none that can be read."""
     name = address.attempt(number)
     try:
-        return AttemptRecord.from_json(store.get(name), name)
+        return record_from_json(AttemptRecord, store.get(name), name)
     except (ObjectNotFound, ResultError):
         return None
 

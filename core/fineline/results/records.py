@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from fineline.errors import ResultError
 from fineline.results.schemas import SCHEMA_VERSION
@@ -28,13 +28,6 @@ class FailureRecord:
     at: str
     attempts: int = 0
     schema_version: int = SCHEMA_VERSION
-
-    def to_json(self) -> bytes:
-        return _json(asdict(self))
-
-    @classmethod
-    def from_json(cls, data: bytes, name: str) -> Self:
-        return cls(**_known(cls, data, name))
 
 
 @dataclass(frozen=True)
@@ -55,12 +48,18 @@ class AttemptRecord:
     def now(cls, number: int, pod: str, *, doing: str, error: str = "") -> Self:
         return cls(number, datetime.now(UTC).isoformat(timespec="seconds"), pod, doing, error)
 
-    def to_json(self) -> bytes:
-        return _json(asdict(self))
 
-    @classmethod
-    def from_json(cls, data: bytes, name: str) -> Self:
-        return cls(**_known(cls, data, name))
+Record = TypeVar("Record", FailureRecord, AttemptRecord)
+
+
+def record_to_json(record: FailureRecord | AttemptRecord) -> bytes:
+    """A record as it is stored."""
+    return _json(asdict(record))
+
+
+def record_from_json(kind: type[Record], data: bytes, name: str) -> Record:
+    """A stored record. `ResultError` names what is none, or of a newer schema version."""
+    return kind(**_known(kind, data, name))
 
 
 @dataclass(frozen=True)
