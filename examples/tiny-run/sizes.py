@@ -27,7 +27,7 @@ SIZES = {
     size.name: size
     for size in (
         Size("tiny-small", width=64, layers=2, feed_forward=192, initial_deviation=0.08, learning_rate=5e-3),
-        Size("tiny-large", width=128, layers=3, feed_forward=384, initial_deviation=0.06, learning_rate=4e-3),
+        Size("tiny-large", width=160, layers=3, feed_forward=512, initial_deviation=0.055, learning_rate=4e-3),
     )
 }
 
