@@ -8,10 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from fineline.store import Store, open_store
 from support.faults import FaultProxy, proxy_to
 from support.versitygw import S3Server, find_binary, serve
+
+# A shared machine is slow now and then, which is no property of the code: no deadline for an example.
+settings.register_profile("fineline", settings.get_profile(settings.get_current_profile_name()), deadline=None)
+settings.load_profile("fineline")
 
 REPOSITORY = Path(__file__).parents[1]
 BUCKET = "fineline-tests"
