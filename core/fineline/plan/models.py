@@ -108,7 +108,6 @@ class WorkOrder(PlanModel):
     datasets_uri: str | None
     results_uri: str
     allow_code_execution: bool
-    allow_pickle: bool
     requester_pays: bool
     attempts: int
 

@@ -349,7 +349,6 @@ def _work_order(
         datasets_uri=spec.suite.datasets,
         results_uri=results_uri,
         allow_code_execution=spec.suite.allow_code_execution,
-        allow_pickle=spec.checkpoints.allow_pickle,
         requester_pays=spec.checkpoints.requester_pays,
         attempts=spec.pods.attempts,
     )

@@ -53,7 +53,7 @@ def has_tokenizer(folder: Path) -> bool:
     return any((folder / name).is_file() for name in _FILES)
 
 
-def tokenizer_digest(folder: Path) -> str:
+def token_files_digest(folder: Path) -> str:
     """Of the files that decide what ids mean: another one needs another engine."""
     digest = hashlib.sha256()
     for name in (*_FILES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json"):

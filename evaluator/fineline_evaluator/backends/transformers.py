@@ -19,7 +19,7 @@ from fineline_evaluator.backends import settings as engine_settings
 from fineline_evaluator.backends.failures import check_lengths, engine_error, one_line
 from fineline_evaluator.backends.modelling import modelling
 from fineline_evaluator.backends.sharing import Answers, Ask, Greedy, Reply, Score, plan
-from fineline_evaluator.backends.tensors import check_tensors, library_config, tensor_files
+from fineline_evaluator.backends.tensors import check_tensors, library_config
 from fineline_evaluator.backends.tokenizer import TextEnd
 from fineline_evaluator.scoring import (
     EngineSettings,
@@ -207,11 +207,6 @@ def device_name(device: torch.device) -> str:
     except OSError:
         pass
     return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
-
-
-def checkpoint_bytes(folder: Path) -> int:
-    """The size of the weights on disk."""
-    return sum(file.stat().st_size for file in tensor_files(folder))
 
 
 def _cache_of(answer: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from fineline_evaluator.backends.failures import check_lengths, engine_error, on
 from fineline_evaluator.backends.modelling import model_within
 from fineline_evaluator.backends.sharing import Answers, Ask, Greedy, Reply, Score, plan
 from fineline_evaluator.backends.tensors import check_tensors
-from fineline_evaluator.backends.tokenizer import TextEnd, has_tokenizer, tokenizer_digest
+from fineline_evaluator.backends.tokenizer import TextEnd, has_tokenizer, token_files_digest
 from fineline_evaluator.backends.transformers import device_name, same_architecture
 from fineline_evaluator.backends.verification import compare
 from fineline_evaluator.scoring import (
@@ -338,7 +338,7 @@ class VllmBackend:
 
     def _tokenizer_digest(self, folder: Path) -> str | None:
         tokenizer = self._tokenizer or folder
-        return tokenizer_digest(tokenizer) if has_tokenizer(tokenizer) else None
+        return token_files_digest(tokenizer) if has_tokenizer(tokenizer) else None
 
     # ------------------------------------------------------------------------------------------------------ scoring
 
