@@ -1,0 +1,1 @@
+"""CheckpointEvals: observed, decided on, acted on."""

@@ -1,0 +1,112 @@
+"""What `decide` can say: look at more first, or do this, tell that, and look again then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from fineline.resources.status import ConditionStatus, Failure, PlanStatus, ProgressStatus
+
+
+class Look(Enum):
+    """What must be read before a decision can be taken."""
+
+    PLAN = "plan"
+    JOB = "job"
+    COMMITS = "commits"
+    PODS = "pods"
+    WORKLOAD = "workload"
+
+
+@dataclass(frozen=True, slots=True)
+class MakePlan:
+    """List the checkpoints and the results, plan, and write the plan's ConfigMaps. Then decide again."""
+
+    retry: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateJob:
+    """Create the plan's Job. Then decide again, with the Job seen or `job_problem` set."""
+
+    suspended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """Delete a Job that never started and was made from an older spec; its end wakes the next reconcile."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatchJob:
+    """Change what may be changed of a Job. None leaves as it is."""
+
+    name: str
+    parallelism: int | None = None
+    suspend: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetWorkloadActive:
+    """Kueue's switch, which the user's `suspend` turns where the Job belongs to Kueue."""
+
+    name: str
+    active: bool
+
+
+Action = MakePlan | CreateJob | DeleteJob | PatchJob | SetWorkloadActive
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionWanted:
+    """A condition without its times, which depend on what was there before."""
+
+    type: str
+    status: ConditionStatus
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusWanted:
+    """The status as it should read. None keeps what is there; `forget` starts anew (a retry)."""
+
+    conditions: tuple[ConditionWanted, ...]
+    plan: PlanStatus | None = None
+    progress: ProgressStatus | None = None
+    failures: tuple[Failure, ...] | None = None
+    results: str | None = None
+    job_name: str | None = None
+    retry: str | None = None
+    started: bool = False
+    finished: bool = False
+    forget: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventWanted:
+    """An event for people. The same reason and message for the same object is told once."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Either `look`, or what follows. `actions` come before the status, the status before events.
+
+    `again_after`: seconds until the next look without any event; None leaves it to events and the resync. `backoff`: a
+    passing fault, tried again with growing pauses instead.
+    """
+
+    look: Look | None = None
+    actions: tuple[Action, ...] = ()
+    status: StatusWanted | None = None
+    events: tuple[EventWanted, ...] = ()
+    again_after: float | None = None
+    backoff: bool = False
