@@ -1,0 +1,377 @@
+"""Every reason that the operator gives in a CheckpointEval's conditions, and every event: one place for code and page.
+
+A member is its own word (`Reason.QUEUED == "Queued"`) and carries what a person needs: where it shows, what it means,
+how to mend it. The headline is the reason of `Succeeded`, which `kubectl get` prints; `Reconciling` and `Stalled` carry
+the same one. What fails a single checkpoint or task stands in `failure_reasons`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal, Self
+
+CONDITION_TYPES = ("Planned", "Admitted", "Succeeded", "Reconciling", "Stalled")
+"""All five stand in the status once the operator has looked."""
+
+_LASTING = ("Succeeded=Unknown", "Reconciling=False", "Stalled=True")
+_PASSING = ("Succeeded=Unknown", "Reconciling=True", "Stalled=False")
+_NOT_PLANNED = ("Planned=False", *_LASTING)
+_NOT_ADMITTED = ("Admitted=False", *_PASSING)
+_FAILED = ("Succeeded=False", "Reconciling=False", "Stalled=True")
+
+
+class Reason(StrEnum):
+    """A reason in a condition: `shown` as `Type=Status`, `meaning` and `mend` in a sentence (`mend` may be empty)."""
+
+    shown: tuple[str, ...]
+    meaning: str
+    mend: str
+
+    def __new__(cls, word: str, shown: tuple[str, ...], meaning: str, mend: str = "") -> Self:
+        """A member from its word and what the page says of it."""
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.shown = shown
+        member.meaning = meaning
+        member.mend = mend
+        return member
+
+    # On its way
+    PLANNING = (
+        "Planning",
+        ("Planned=Unknown", "Admitted=Unknown", *_PASSING),
+        "Checkpoints and results are being listed.",
+    )
+    PLANNED = ("Planned", ("Planned=True",), "The plan is written; `status.plan` counts it.")
+    PROGRESSING = ("Progressing", _PASSING, "The Job is there and its pods start.")
+    RUNNING = ("Running", _PASSING, "Pods work; `status.progress` counts their results.")
+    ADMITTED = ("Admitted", ("Admitted=True",), "The Job may run its pods.")
+    NOT_NEEDED = (
+        "NotNeeded",
+        ("Admitted=True",),
+        "There is no Job to admit: every unit has a result already, or the evaluation has ended.",
+    )
+    RETRYING = (
+        "Retrying",
+        ("Planned=Unknown", "Admitted=Unknown", *_PASSING),
+        "The annotation fineline.dev/retry opened it again: what is not published is planned anew.",
+    )
+    DELETING = ("Deleting", _PASSING, "It is being deleted; its Job, pods and plan go with it, results stay.")
+
+    # Not started, for a good reason
+    SUSPENDED = ("Suspended", _NOT_ADMITTED, "`spec.suspend` is true: no pod runs.", "Set `spec.suspend` to false.")
+    WAITING = (
+        "Waiting",
+        _NOT_ADMITTED,
+        "As many evaluations run as the operator's `maxActive` allows; the oldest is next.",
+        "Wait, raise the chart's `maxActive`, or suspend or delete others.",
+    )
+    QUEUED = (
+        "Queued",
+        _NOT_ADMITTED,
+        "Kueue has not admitted the Job yet; the message is Kueue's.",
+        "Wait, or see `kubectl describe workload`: the quota may be full, or smaller than one Job asks for.",
+    )
+    PREEMPTED = (
+        "Preempted",
+        _NOT_ADMITTED,
+        "Kueue took the quota back for another workload; units that are published stay.",
+        "Wait: the Job is queued again. A higher `priorityClassName` avoids it, for a new CheckpointEval.",
+    )
+    EVICTED = (
+        "Evicted",
+        _NOT_ADMITTED,
+        "Kueue stopped the Job for another cause; the message is Kueue's.",
+        "See the message; the queue or its ClusterQueue may be stopped, or pods were not ready in time.",
+    )
+
+    # A person must act: nothing is lost, and it is looked at again every 5 min and when the spec changes
+    SPEC_INVALID = (
+        "SpecInvalid",
+        _NOT_PLANNED,
+        "The spec, its suite or a ConfigMap that it names says something that can't be; the message names the field.",
+        "Mend the ConfigMap; for `checkpoints`, `suite` or `engine` make a new CheckpointEval.",
+    )
+    CONFIG_MAP_NOT_FOUND = (
+        "ConfigMapNotFound",
+        _NOT_PLANNED,
+        "The ConfigMap of `suite.configMap` or `checkpoints.positionsFrom` is not in the namespace.",
+        "Create it: it is looked for again within 5 min.",
+    )
+    RESULTS_NOT_SET = (
+        "ResultsNotSet",
+        _NOT_PLANNED,
+        "Neither `spec.results` nor the chart's `results` says where results go.",
+        "Set the chart's value, or make a new CheckpointEval with `results`.",
+    )
+    STORE_NOT_ALLOWED = (
+        "StoreNotAllowed",
+        _NOT_PLANNED,
+        "A URI belongs to none of the chart's stores, or to one that this namespace may not use.",
+        "Add the store, or the namespace to it, in the chart's `stores`.",
+    )
+    STORE_NOT_FOUND = (
+        "StoreNotFound",
+        _NOT_PLANNED,
+        "The bucket or folder of a URI is not there.",
+        "Create it, or make a new CheckpointEval with the right URI.",
+    )
+    STORE_DENIED = (
+        "StoreDenied",
+        _NOT_PLANNED,
+        "The operator's credentials for the store are missing, wrong or not enough (it lists and reads small files).",
+        "Mend the chart's `stores[].credentials` or the bucket's policy.",
+    )
+    NO_CHECKPOINT = (
+        "NoCheckpoint",
+        _NOT_PLANNED,
+        "There is no checkpoint under `checkpoints.uri`, or `select` chooses none; the message says what is there.",
+        "Upload some, or make a new CheckpointEval. Where all have the same fault, that fault is the reason.",
+    )
+    NO_UNITS = (
+        "NoUnits",
+        _NOT_PLANNED,
+        "The suite holds no task, so there is nothing to evaluate.",
+        "Add a task to the suite's ConfigMap, or make a new CheckpointEval.",
+    )
+    PLAN_TOO_LARGE = (
+        "PlanTooLarge",
+        _NOT_PLANNED,
+        "The plan does not fit into its ConfigMaps or one pod's volume.",
+        "Make several CheckpointEvals with fewer checkpoints each (`select` with `from` and `to`).",
+    )
+    PLAN_REFUSED = (
+        "PlanRefused",
+        _NOT_PLANNED,
+        "The API server refused the plan's ConfigMaps: a quota or an admission policy; the message is its own.",
+        "Raise the namespace's quota of ConfigMaps, or mend the policy.",
+    )
+    TEMPLATE_INVALID = (
+        "TemplateInvalid",
+        ("Admitted=False", *_LASTING),
+        "`pods.template` can't be merged over the operator's: a field of the wrong kind, or no evaluator container.",
+        "Mend `pods.template`.",
+    )
+    JOB_REFUSED = (
+        "JobRefused",
+        ("Admitted=False", *_LASTING),
+        "The API server refused the Job: a quota, an admission policy or a field; the message is its own.",
+        "Mend `pods`, the namespace's quota or the policy.",
+    )
+    NAME_TAKEN = (
+        "NameTaken",
+        _LASTING,
+        "A Job or ConfigMap with the name that this evaluation needs belongs to someone else.",
+        "Delete or rename that object.",
+    )
+    QUEUE_NOT_FOUND = (
+        "QueueNotFound",
+        ("Admitted=False", *_LASTING),
+        "The namespace has no Kueue LocalQueue called `queueName`.",
+        "Create it, or change `queueName`.",
+    )
+    KUEUE_NOT_INSTALLED = (
+        "KueueNotInstalled",
+        ("Admitted=False", *_LASTING),
+        "`queueName` is set, and the cluster has no Kueue.",
+        "Install Kueue, or remove `queueName`.",
+    )
+
+    # Passing: tried again by itself
+    STORE_UNAVAILABLE = (
+        "StoreUnavailable",
+        ("Planned=Unknown", *_PASSING),
+        "The store does not answer, or answers with 5xx or 429.",
+        "Wait: it is tried again with growing pauses.",
+    )
+    STORE_FAILED = (
+        "StoreFailed",
+        ("Planned=Unknown", *_PASSING),
+        "The store did something unexpected; the message names the URI.",
+        "Wait: it is tried again with growing pauses. If it stays, see the operator's log.",
+    )
+    CLUSTER_UNAVAILABLE = (
+        "ClusterUnavailable",
+        _PASSING,
+        "The API server, or an admission webhook that it asks, did not answer.",
+        "Wait: it is tried again with growing pauses.",
+    )
+    INTERNAL_ERROR = (
+        "InternalError",
+        _PASSING,
+        "Fineline itself failed; the operator's log has the traceback.",
+        "It is tried again with growing pauses. If it stays, report it with the log.",
+    )
+
+    # Pods that do not start or do not last: told when it lasts; the Job goes on trying
+    UNSCHEDULABLE = (
+        "Unschedulable",
+        _PASSING,
+        "No node takes a pod; the message is the scheduler's.",
+        "Make room, or mend `pods.template` (nodeSelector, tolerations, resources).",
+    )
+    PODS_NOT_CREATED = (
+        "PodsNotCreated",
+        _PASSING,
+        "The Job exists and has no pods: a quota, Pod Security or a missing service account refuses them.",
+        "See `kubectl describe job`.",
+    )
+    IMAGE_PULL_BACK_OFF = (
+        "ImagePullBackOff",
+        _PASSING,
+        "The image can't be pulled, and kubelet pauses between tries.",
+        "Mend the chart's evaluator image or `imagePullSecrets` in `pods.template`.",
+    )
+    ERR_IMAGE_PULL = ("ErrImagePull", _PASSING, "The image can't be pulled.", "As for ImagePullBackOff.")
+    INVALID_IMAGE_NAME = (
+        "InvalidImageName",
+        _PASSING,
+        "The image's name can't be read.",
+        "Mend the chart's evaluator image, or the image in `pods.template`.",
+    )
+    ERR_IMAGE_NEVER_PULL = (
+        "ErrImageNeverPull",
+        _PASSING,
+        "The image is not on the node and may not be pulled.",
+        "Load it onto the node, or set imagePullPolicy.",
+    )
+    CREATE_CONTAINER_CONFIG_ERROR = (
+        "CreateContainerConfigError",
+        _PASSING,
+        "A Secret or ConfigMap that the container takes its environment from is missing, or the image runs as root.",
+        "Create the Secret that `pods.secretName` names; the message says which one is missing.",
+    )
+    CREATE_CONTAINER_ERROR = (
+        "CreateContainerError",
+        _PASSING,
+        "The runtime can't make the container; the message is its own.",
+        "See `kubectl describe pod`.",
+    )
+    RUN_CONTAINER_ERROR = (
+        "RunContainerError",
+        _PASSING,
+        "The runtime can't start the container; the message is its own.",
+        "The command or a device may be missing: see `kubectl describe pod`.",
+    )
+    CONTAINER_CREATING = (
+        "ContainerCreating",
+        _PASSING,
+        "A pod has a node and its container does not start: a volume, the network or a slow image.",
+        "See `kubectl describe pod`.",
+    )
+    FAILED_MOUNT = (
+        "FailedMount",
+        _PASSING,
+        "A volume of the pod can't be mounted; the message says which.",
+        "Create what the volume names, or mend `pods.template`.",
+    )
+    OOM_KILLED = (
+        "OOMKilled",
+        _PASSING,
+        "The container used more memory than its limit and was killed; its slice is tried again.",
+        "Raise the memory limit of the container evaluator in `pods.template`.",
+    )
+    POD_EVICTED = (
+        "PodEvicted",
+        _PASSING,
+        "kubelet evicted a pod, most often for disk; its slice is tried again.",
+        "Raise ephemeral-storage of the container evaluator in `pods.template`, or choose nodes with more disk.",
+    )
+    NODE_LOST = (
+        "NodeLost",
+        _PASSING,
+        "A pod's node does not answer, and the pod hangs in Terminating; its slice waits for the node.",
+        "`kubectl delete pod --force` after the grace time: commits are conditional, so no unit is done twice.",
+    )
+    POD_FAILED = (
+        "PodFailed",
+        _PASSING,
+        "A pod ended with an error and its slice is tried again; the message is the evaluator's last line.",
+        "See `kubectl logs`.",
+    )
+    RESTARTED_OFTEN = (
+        "RestartedOften",
+        _PASSING,
+        "Pods were evicted or disrupted more than 50 times, which counts for no attempt.",
+        "Look for what drains the nodes; set `pods.deadlineSeconds` to bound it.",
+    )
+
+    # The end
+    SUCCEEDED = (
+        "Succeeded",
+        ("Succeeded=True", "Reconciling=False", "Stalled=False"),
+        "Every unit has a result.",
+    )
+    ALL_REUSED = (
+        "AllReused",
+        ("Succeeded=True", "Reconciling=False", "Stalled=False"),
+        "Every unit had a result before: no Job was made.",
+    )
+    SOME_UNITS_FAILED = (
+        "SomeUnitsFailed",
+        _FAILED,
+        "All was tried; some units failed for good. `status.failures` lists the first, the store all of them.",
+        "Mend what the failures name, then retry. What succeeded stays.",
+    )
+    PODS_FAILED = (
+        "PodsFailed",
+        _FAILED,
+        "The Job gave up: a pod failed more often than allowed, and units are neither published nor failed.",
+        "See `kubectl logs` of its pods and the message, then retry.",
+    )
+    DEADLINE_EXCEEDED = (
+        "DeadlineExceeded",
+        _FAILED,
+        "The Job took longer than `pods.deadlineSeconds`.",
+        "Raise it and retry: what is published stays.",
+    )
+    RESULTS_MISSING = (
+        "ResultsMissing",
+        _FAILED,
+        "The Job completed, and units have neither result nor failure record: someone deletes or writes elsewhere.",
+        "See that pods and operator mean the same store (the chart's `stores`), then retry.",
+    )
+
+
+class EventReason(StrEnum):
+    """The reason of an event for people. A lasting problem is told as a Warning under its own `Reason` besides."""
+
+    kind: Literal["Normal", "Warning"]
+    meaning: str
+
+    def __new__(cls, word: str, kind: Literal["Normal", "Warning"], meaning: str) -> Self:
+        """A member from its word, the event's type and what the page says of it."""
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.kind = kind
+        member.meaning = meaning
+        return member
+
+    PLANNED = ("Planned", "Normal", "The plan is written: how many checkpoints, units, and reused results.")
+    CHECKPOINTS_PUT_ASIDE = (
+        "CheckpointsPutAside",
+        "Warning",
+        "Some checkpoints were found and are not evaluated, with one example: incomplete, unreadable, no position.",
+    )
+    JOB_CREATED = ("JobCreated", "Normal", "The Job was made.")
+    JOB_REPLACED = (
+        "JobReplaced",
+        "Normal",
+        "A Job that had not started was deleted, to be made again from the edited `pods`, queue or priority.",
+    )
+    JOB_GONE = ("JobGone", "Warning", "Someone deleted the Job or the plan before the end: it is made again.")
+    NOT_APPLIED = (
+        "NotApplied",
+        "Warning",
+        "`pods`, `queueName` or `priorityClassName` was edited while the Job runs or after the end: it stays as it is.",
+    )
+    SUSPENDED = ("Suspended", "Normal", "`spec.suspend` stopped it.")
+    RESUMED = ("Resumed", "Normal", "`spec.suspend` let it go on.")
+    RETRIED = ("Retried", "Normal", "The annotation fineline.dev/retry opened it again.")
+    CHECKPOINT_FAILED = (
+        "CheckpointFailed",
+        "Warning",
+        "A checkpoint, or some of its tasks, failed for good; the message has the reason. The others go on.",
+    )
+    SUCCEEDED = ("Succeeded", "Normal", "It ended well: how many units were published and reused.")
+    FAILED = ("Failed", "Warning", "It ended, and not all units have a result; the message says which and why.")
