@@ -35,7 +35,10 @@ class CreateJob:
 
 @dataclass(frozen=True, slots=True)
 class DeleteJob:
-    """Delete a Job that never started and was made from an older spec; its end wakes the next reconcile."""
+    """Delete a Job that has no pods and was made from an older spec, or belongs to an older plan.
+
+    Its end wakes the next reconcile.
+    """
 
     name: str
     uid: str
@@ -48,6 +51,7 @@ class PatchJob:
     name: str
     parallelism: int | None = None
     suspend: bool | None = None
+    ttl_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,10 @@ class ConditionWanted:
 
 @dataclass(frozen=True, slots=True)
 class StatusWanted:
-    """The status as it should read. None keeps what is there; `forget` starts anew (a retry)."""
+    """The status as it should read. None keeps what is there; `forget` starts anew (a retry).
+
+    An empty `job_name` takes the name away: the Job was deleted to be made again.
+    """
 
     conditions: tuple[ConditionWanted, ...]
     plan: PlanStatus | None = None

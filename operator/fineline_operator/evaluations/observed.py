@@ -52,6 +52,21 @@ class EvaluationSeen:
     def key(self) -> str:
         return f"{self.namespace}/{self.name}"
 
+    @property
+    def opened_again(self) -> bool:
+        """Whether it has ended, and the retry annotation has a value that it did not have before."""
+        return self.status.finished and bool(self.retry) and self.retry != (self.status.retry or "")
+
+    @property
+    def attempt(self) -> str:
+        """The value of the retry annotation that the plan and the Job are made under, and named by.
+
+        A new value is taken up before there is a Job and after the end, never in between: what runs keeps its plan.
+        """
+        if self.retry and (self.status.finished or self.status.start_time is None):
+            return self.retry
+        return self.status.retry or ""
+
 
 @dataclass(frozen=True, slots=True)
 class PlanSeen:
@@ -79,7 +94,10 @@ class PlanSeen:
 
 @dataclass(frozen=True, slots=True)
 class JobSeen:
-    """The Job. `made_from` is the digest of the pods' part of the spec that it was made from."""
+    """The Job. `made_from` is the digest of the pods' part of the spec (but for `parallelism`) that it was made from.
+
+    `queue_name` is the label's value as it stands on the Job: Kueue may have set it.
+    """
 
     name: str
     uid: str
@@ -99,16 +117,26 @@ class JobSeen:
     finished_message: str
     made_from: str
     queue_name: str
+    ttl_seconds: int | None = None
+
+    @property
+    def ended_indexes(self) -> int:
+        """Slices that are done with, well or not."""
+        return self.completed_indexes + self.failed_indexes
 
 
 @dataclass(frozen=True, slots=True)
 class CommitsSeen:
-    """What a listing of the results says of the plan's `todo` units, and the first failures in words."""
+    """What a listing of the results says of the plan's `todo` units, and the first failures in words.
+
+    `ended_indexes` is how many of the Job's indexes had ended when it was listed.
+    """
 
     published: int
     failed: int
     failures: tuple[Failure, ...]
     at: datetime
+    ended_indexes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +177,11 @@ class Observed:
     """All that a decision rests on.
 
     `room` says whether `maxActive` lets one more Job start now and `room_message` how long the queue is.
-    `plan_problem` and `job_problem` say why the last try within this reconcile to make one failed; `wanted_from` is the
-    digest of the pods' part of the spec as it is now, `expected_job_name` what the Job of the plan is called.
+    `plan_problem` and `job_problem` say why the last try within this reconcile to make one failed, `job_created` that
+    one succeeded. `wanted_from` is the digest of the pods' part of the spec as it is now. `job` is the Job of the plan;
+    `other_jobs` are Jobs of this evaluation under other names that have not ended: an older plan's.
+    `last_commits` is what the last listing said, where this process remembers one. `trouble_seconds` and
+    `progress_seconds` are the operator's settings.
     """
 
     now: datetime
@@ -163,6 +194,11 @@ class Observed:
     plan_problem: Problem | None = None
     job: JobSeen | NotLooked | None = NOT_LOOKED
     job_problem: Problem | None = None
+    job_created: bool = False
+    other_jobs: tuple[JobSeen, ...] = ()
     commits: CommitsSeen | Problem | NotLooked = NOT_LOOKED
+    last_commits: CommitsSeen | None = None
     pods: PodsSeen | NotLooked = NOT_LOOKED
     workload: WorkloadSeen | NotLooked = NOT_LOOKED
+    trouble_seconds: float = 30.0
+    progress_seconds: float = 60.0

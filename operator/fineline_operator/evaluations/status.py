@@ -27,7 +27,7 @@ def next_status(evaluation: EvaluationSeen, wanted: StatusWanted, now: datetime)
         progress=wanted.progress or before.progress,
         failures=before.failures if wanted.failures is None else wanted.failures,
         results=wanted.results or before.results,
-        job_name=wanted.job_name or before.job_name,
+        job_name=before.job_name if wanted.job_name is None else wanted.job_name or None,
         retry=before.retry if wanted.retry is None else wanted.retry,
         start_time=before.start_time or (moment if wanted.started else None),
         completion_time=before.completion_time or (moment if wanted.finished else None),
