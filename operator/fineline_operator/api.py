@@ -1,0 +1,246 @@
+"""Asks the API server, and nobody else does but the watcher and the Lease. This module alone knows kubernetes' client.
+
+Bodies are plain dicts: the client's typed models cost more time and memory than all the rest of a reconcile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import config as kubernetes_config
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+
+from fineline import __version__
+from fineline.errors import SpecError
+from fineline_operator import metrics
+from fineline_operator.api_errors import (
+    AlreadyExists,
+    ApiError,
+    Conflict,
+    Expired,
+    Forbidden,
+    Invalid,
+    NotFound,
+    TooMany,
+    Unavailable,
+    api_error,
+)
+from fineline_operator.paths import path_of, resource_of
+
+USER_AGENT = f"fineline-operator/{__version__}"
+FIELD_MANAGER = "fineline-operator"
+
+IN_FLIGHT = 32
+TIMEOUT_SECONDS = 30.0
+CONNECT_SECONDS = 5.0
+RETRY_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
+RETRY_WITHIN_SECONDS = 20.0
+
+_JSON = "application/json"
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+Body = dict[str, Any]
+
+
+async def load_configuration(kubeconfig: Path | None = None) -> Configuration:
+    """Where the API server is and who asks: a kubeconfig, else that of KUBECONFIG, else the pod's service account.
+
+    Tokens in files and of plug-ins are read anew when they are due. `SpecError` where there is neither.
+    """
+    configuration = Configuration()
+    chosen = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG", "")
+    try:
+        if chosen or "KUBERNETES_SERVICE_HOST" not in os.environ:
+            await kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=chosen or None, client_configuration=configuration, persist_config=False
+            )
+        else:
+            kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except (kubernetes_config.ConfigException, OSError, ValueError, KeyError) as error:
+        where = chosen or "no --kubeconfig, no KUBECONFIG, and not in a pod"
+        raise SpecError(f"the API server's address and credentials can't be read ({where}): {error}") from None
+    configuration.connection_pool_maxsize = IN_FLIGHT
+    # Else each request reads ~/.netrc and the proxies' variables, which no API server needs.
+    configuration.client_session_kwargs = {"trust_env": False}
+    configuration.retries = None  # retries are decided on here: the client knows no Retry-After of POST and PATCH
+    return configuration
+
+
+async def authorization(configuration: Configuration) -> dict[str, str]:
+    """The header that says who asks; none where a client certificate does."""
+    token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+    return {"Authorization": token} if token else {}
+
+
+def open_session(
+    configuration: Configuration, middlewares: Iterable[aiohttp.ClientMiddlewareType] = ()
+) -> aiohttp.ClientSession:
+    """A session for streams, which the watcher needs: the same certificates, and the token of the moment."""
+
+    async def sign(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        request.headers.update(await authorization(configuration))
+        return await handler(request)
+
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=RESTClientObject(configuration).ssl_context),
+        headers={"User-Agent": USER_AGENT},
+        middlewares=(sign, *middlewares),
+        read_bufsize=2**18,
+    )
+
+
+class Api:
+    """The API server. Every method raises `ApiError` kinds only; passing faults were tried again for a while before.
+
+    A create is tried again too: where only the first answer was lost, `AlreadyExists` says so, and the caller decides
+    whether what is there is its own.
+    """
+
+    def __init__(self, configuration: Configuration, *, in_flight: int = IN_FLIGHT) -> None:
+        self.host = configuration.host
+        self._configuration = configuration
+        self._rest = RESTClientObject(configuration)
+        self._slots = asyncio.Semaphore(in_flight)
+
+    async def close(self) -> None:
+        await self._rest.close()
+
+    async def get(self, path: str) -> Body:
+        return await self._ask("get", "GET", path)
+
+    async def list(
+        self, path: str, *, label_selector: str = "", limit: int = 500, metadata_only: bool = False
+    ) -> AsyncIterator[Body]:
+        """The items of a collection, read in chunks, so that only one chunk lies in memory.
+
+        Where a chunk's snapshot has expired, the list goes on with what is there now: an item that was made or deleted
+        meanwhile may or may not come, and where the API server can only start anew, items may come twice.
+        """
+        query = {"limit": str(limit)}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        accept = _METADATA_ONLY if metadata_only else _JSON
+        expired = 0
+        while True:
+            try:
+                page = await self._ask("list", "GET", path, query=query, accept=accept)
+            except Expired as error:
+                expired += 1
+                if expired > len(RETRY_PAUSES):
+                    raise
+                query["continue"] = error.continuation
+            else:
+                for item in page.get("items") or ():
+                    yield item
+                query["continue"] = str(page.get("metadata", {}).get("continue") or "")
+                if not query["continue"]:
+                    return
+            if not query["continue"]:
+                del query["continue"]
+
+    async def create(self, path: str, body: Mapping[str, Any]) -> Body:
+        """Make it in the collection `path`. `AlreadyExists` where the name is taken."""
+        return await self._ask("create", "POST", path, query={"fieldManager": FIELD_MANAGER}, body=body)
+
+    async def delete(
+        self, path: str, *, uid: str | None = None, propagation: Literal["Background", "Foreground"] = "Background"
+    ) -> Body:
+        """Delete it; with `uid` only if it is the one that was meant (else `Conflict`). `NotFound` where it is gone."""
+        options: Body = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        return await self._ask("delete", "DELETE", path, body=options)
+
+    async def merge_patch(self, path: str, body: Mapping[str, Any]) -> Body:
+        return await self._ask(
+            "patch", "PATCH", path, query={"fieldManager": FIELD_MANAGER}, body=body,
+            content_type="application/merge-patch+json",
+        )  # fmt: skip
+
+    async def apply(self, path: str, body: Mapping[str, Any], *, field_manager: str = FIELD_MANAGER) -> Body:
+        """Server-side apply, by force: what the operator says of its own fields holds."""
+        return await self._ask(
+            "patch", "PATCH", path, query={"fieldManager": field_manager, "force": "true"}, body=body,
+            content_type="application/apply-patch+yaml",
+        )  # fmt: skip
+
+    async def _ask(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = _JSON,
+        accept: str = _JSON,
+    ) -> Body:
+        """One request with its retries: all of them are idempotent, but for creates (see `Api`)."""
+        url = f"{self.host}{path}?{urlencode(query)}" if query else f"{self.host}{path}"
+        loop = asyncio.get_running_loop()
+        until = loop.time() + RETRY_WITHIN_SECONDS
+        resource = resource_of(path)
+        for pause in (*RETRY_PAUSES, None):
+            headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": USER_AGENT}
+            code = "none"
+            try:
+                async with self._slots:
+                    status, answer, retry_after = await self._send(method, url, headers, body)
+                code = str(status)
+                if 200 <= status <= 299:
+                    return answer
+                raise api_error(f"{verb} {path}", status, answer, retry_after)
+            except (TooMany, Unavailable) as error:
+                wait = max(pause or 0.0, error.retry_after or 0.0) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
+                if pause is None or error.status == 401 or loop.time() + wait > until:
+                    raise
+            finally:
+                metrics.API_REQUESTS.labels(verb, resource, code).inc()
+            await asyncio.sleep(wait)
+        raise AssertionError("the last try returns or raises")
+
+    async def _send(
+        self, method: str, url: str, headers: dict[str, str], body: Mapping[str, Any] | None
+    ) -> tuple[int, Body, str | None]:
+        try:
+            headers.update(await authorization(self._configuration))
+            response = await self._rest.request(  # type: ignore[no-untyped-call]
+                method, url, headers=headers, body=body,
+                _request_timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS, sock_connect=CONNECT_SECONDS),
+            )  # fmt: skip
+            data = await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError, kubernetes_config.ConfigException) as error:
+            words = str(error) or type(error).__name__
+            raise Unavailable(f"{method} {url}: no answer: {words}") from None
+        try:
+            answer = json.loads(data) if data else {}
+        except ValueError:  # a proxy's page
+            answer = {}
+        return response.status, answer if isinstance(answer, dict) else {}, response.headers.get("Retry-After")
+
+
+__all__ = [
+    "AlreadyExists",
+    "Api",
+    "ApiError",
+    "Body",
+    "Conflict",
+    "Expired",
+    "Forbidden",
+    "Invalid",
+    "NotFound",
+    "TooMany",
+    "Unavailable",
+    "load_configuration",
+    "open_session",
+    "path_of",
+]

@@ -1,0 +1,67 @@
+"""What Prometheus is told. Every name and label of the operator's metrics stands here.
+
+Labels are kinds, verbs and resources: never names of objects, of which there may be many.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+RECONCILE_SECONDS = Histogram(
+    "fineline_reconcile_seconds", "How long a look at a resource took.", ["kind"], registry=REGISTRY,
+    buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300),
+)  # fmt: skip
+RECONCILE_ERRORS = Counter(
+    "fineline_reconcile_errors_total", "Looks that failed and are tried again with growing pauses.", ["kind"],
+    registry=REGISTRY,
+)  # fmt: skip
+QUEUE_DEPTH = Gauge("fineline_queue_depth", "Resources that wait for their turn now.", registry=REGISTRY)
+QUEUE_RUNNING = Gauge("fineline_queue_running", "Resources that are looked at now.", registry=REGISTRY)
+QUEUE_DELAYED = Gauge("fineline_queue_delayed", "Resources that will be looked at later.", registry=REGISTRY)
+STORE_SECONDS = Histogram(
+    "fineline_store_seconds", "Seconds of work on a store in a thread, by what is done and how it ended.",
+    ["what", "outcome"], registry=REGISTRY, buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600),
+)  # fmt: skip
+WATCH_AGE = Gauge(
+    "fineline_watch_age_seconds", "Seconds since anything came from the watch, bookmarks included.", ["resource"],
+    registry=REGISTRY,
+)  # fmt: skip
+WATCH_EVENTS = Counter("fineline_watch_events_total", "Events that came.", ["resource"], registry=REGISTRY)
+UNITS_PUBLISHED = Counter(
+    "fineline_units_published_total", "Units whose results were seen to be committed.", registry=REGISTRY
+)
+API_REQUESTS = Counter(
+    "fineline_api_requests_total", "Requests to the API server by HTTP status; none where there was no answer.",
+    ["verb", "resource", "code"], registry=REGISTRY,
+)  # fmt: skip
+LEADER = Gauge("fineline_leader", "1 where this replica acts, 0 where it waits.", registry=REGISTRY)
+OBJECTS = Gauge("fineline_objects", "Objects known from watching.", ["resource"], registry=REGISTRY)
+
+
+@contextmanager
+def store_call(what: str) -> Iterator[None]:
+    """Measures work on a store. `what` is one of few words, such as `plan` or `progress`."""
+    began = time.perf_counter()
+    outcome = "error"
+    try:
+        yield
+        outcome = "ok"
+    finally:
+        STORE_SECONDS.labels(what, outcome).observe(time.perf_counter() - began)
+
+
+def exposition() -> bytes:
+    """All of it, as Prometheus reads it."""
+    return generate_latest(REGISTRY)
