@@ -1,8 +1,8 @@
-"""A bucket prefix as a store. The one module that knows boto3.
+"""A bucket prefix as a store. This module and s3_client.py alone know boto3.
 
-Endpoint, region, CA, proxies, profile and credentials come from the standard AWS environment. A call that fails in
-passing is tried again by botocore (standard mode: bounded, with jitter, slower when throttled). What it does not cover
-is tried again here: a body that was cut is resumed where it ended, a conditional write that met another is repeated.
+A call that fails in passing is tried again by botocore (standard mode: bounded, with jitter, slower when throttled).
+What it does not cover is tried again here: a body that was cut is resumed where it ended, a conditional write that met
+another is repeated.
 
 Left out of listings: keys that are no names (names.py), such as the markers that consoles put in for folders.
 """
@@ -11,33 +11,25 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import random
 import secrets
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import boto3
-import botocore.session
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore import exceptions as said
-from botocore.config import Config
 from botocore.parsers import ResponseParserError
-from botocore.utils import parse_timestamp
 from urllib3.exceptions import HTTPError
 
-from fineline.errors import ObjectChanged, SpecError, StoreDenied, StoreError, StoreUnavailable
+from fineline.errors import ObjectChanged, StoreDenied, StoreError, StoreUnavailable
 from fineline.store.files import file_errors, temporary_beside
 from fineline.store.interface import Level, StoredObject
 from fineline.store.names import check_folder, check_name, check_span, is_safe_name, split_prefix
+from fineline.store.patience import Patience
+from fineline.store.s3_client import patience_of_environment, shared_client
 from fineline.store.s3_errors import BEYOND_CODES, CONFLICT_CODES, EXISTS_CODES, GONE_CODES, meaning_of
+from fineline.store.table import StoreEntry
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -48,7 +40,6 @@ _MIB = 1 << 20
 _PART_BYTES = 64 * _MIB
 _PARTS_AT_ONCE = 4
 _CHUNK_BYTES = _MIB // 4
-_CONNECTIONS = 64
 # Kept with an object that was written if absent: tells a writer whose answer was lost that it won after all.
 _WRITER = "fineline-writer"
 
@@ -66,85 +57,20 @@ _DENIED = (
 _FAILURES = (said.ClientError, said.BotoCoreError, HTTPError, ResponseParserError)
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a call waits for the store and how often it is tried in all."""
-
-    attempts: int = 8
-    connect_seconds: float = 10
-    read_seconds: float = 60
-    longest_pause_seconds: float = 20
-
-    def pause(self, failures: int) -> None:
-        """Waits a random time, longer after each failure, so that many clients don't come back at once."""
-        time.sleep(random.random() * min(0.25 * 2**failures, self.longest_pause_seconds))  # noqa: S311 - no secret
-
-
-def open_bucket(bucket: str, prefix: str, *, requester_pays: bool = False, patience: Patience | None = None) -> S3Store:
-    """The store at a prefix of a bucket, on a client that is shared by all stores of the same environment."""
-    patience = patience or _patience_of_environment()
-    names = ("REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-    environment = frozenset(
-        (name, value) for name, value in os.environ.items() if name.startswith("AWS_") or name in names
-    )
-    with _making, _errors(f"s3://{bucket}/"):
-        # A forked child must not share its parent's connections, so the process is part of the key.
-        client = _client(environment, os.getpid(), patience)
+def open_bucket(
+    bucket: str,
+    prefix: str,
+    *,
+    requester_pays: bool = False,
+    entry: StoreEntry | None = None,
+    patience: Patience | None = None,
+) -> S3Store:
+    """The store at a prefix of a bucket, on a client that is shared by all stores of the same environment and entry."""
+    patience = patience or patience_of_environment()
+    with _errors(f"s3://{bucket}/"):
+        client = shared_client(patience, entry)
     folder = f"{prefix.removesuffix('/')}/" if prefix else ""
     return S3Store(client, bucket, folder, patience, requester_pays=requester_pays)
-
-
-def _patience_of_environment() -> Patience:
-    attempts = os.environ.get("AWS_MAX_ATTEMPTS", "")
-    if not attempts:
-        return Patience()
-    if not attempts.isdecimal() or int(attempts) < 1:
-        raise SpecError(f"AWS_MAX_ATTEMPTS: {attempts!r} is not a number of attempts. Write 1 or more.")
-    return Patience(attempts=int(attempts))
-
-
-_making = threading.Lock()
-
-
-@lru_cache(maxsize=8)
-def _client(environment: frozenset[tuple[str, str]], process: int, patience: Patience) -> S3Client:
-    """A client as the environment says. Clients may be used by many threads; making one is not so."""
-    del process
-    session = botocore.session.Session()
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
-    variables = dict(environment)
-    profile = session.get_scoped_config()
-    endpoint = variables.get("AWS_ENDPOINT_URL_S3") or variables.get("AWS_ENDPOINT_URL") or profile.get("endpoint_url")
-    # Servers other than Amazon's seldom have a host name per bucket; a profile can say that one does.
-    by_path = endpoint and not profile.get("s3", {}).get("addressing_style")
-    config = Config(
-        connect_timeout=patience.connect_seconds,
-        read_timeout=patience.read_seconds,
-        retries={"mode": "standard", "total_max_attempts": patience.attempts},
-        max_pool_connections=_CONNECTIONS,
-        tcp_keepalive=True,
-        user_agent_extra="fineline",
-        s3={"addressing_style": "path"} if by_path else None,
-    )
-    # botocore reads AWS_DEFAULT_REGION and the profile; Kubernetes and the other SDKs set AWS_REGION.
-    region = variables.get("AWS_DEFAULT_REGION") or variables.get("AWS_REGION")
-    try:
-        return boto3.Session(botocore_session=session).client("s3", region_name=region, config=config)
-    except ValueError as error:
-        raise SpecError(f"AWS_ENDPOINT_URL: {error}. Write it as https://host:port.") from error
-
-
-def _timestamp(value: Any) -> datetime:
-    """Reads a listing's times twenty times faster than botocore's parser, and others as that does.
-
-    Times are two thirds of the cost of a listing otherwise.
-    """
-    if type(value) is str and value[-1:] == "Z":
-        try:
-            return datetime.fromisoformat(value)
-        except ValueError:
-            pass
-    return parse_timestamp(value).astimezone(UTC)
 
 
 class S3Store:

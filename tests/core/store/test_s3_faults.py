@@ -24,8 +24,9 @@ from fineline.errors import (
     StoreNotFound,
     StoreUnavailable,
 )
-from fineline.store import Store, StoredObject, open_store
-from fineline.store.s3 import Patience, S3Store, _timestamp, open_bucket
+from fineline.store import Patience, Store, StoredObject, open_store
+from fineline.store.s3 import S3Store, open_bucket
+from fineline.store.s3_client import _timestamp
 from support.faults import FaultProxy
 from support.versitygw import S3Server, serve
 
