@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from fineline.store import Store, open_store
+from support import control_plane as planes
+from support.control_plane import ControlPlane
 from support.faults import FaultProxy, proxy_to
 from support.versitygw import S3Server, find_binary, serve
 
@@ -92,3 +94,38 @@ def s3_faults(
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
         s3_environment["AWS_ENDPOINT_URL"] = proxy.endpoint
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A Kubernetes API server with its controllers, for the session; built the first time (6 minutes)."""
+    binaries, reason = planes.find_binaries()
+    if binaries is None:
+        pytest.skip(f"no control plane to test with: {reason}")
+    with planes.start(binaries, tmp_path_factory.mktemp("control-plane")) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def cluster(control_plane: ControlPlane) -> ControlPlane:
+    """The control plane, knowing Fineline's kinds."""
+    control_plane.install_crds()
+    return control_plane
+
+
+@pytest.fixture
+def namespace(cluster: ControlPlane) -> Iterator[str]:
+    """A fresh namespace, deleted afterwards."""
+    name = cluster.make_namespace()
+    yield name
+    cluster.delete_namespace(name)
+
+
+@pytest.fixture
+def kubectl(cluster: ControlPlane, namespace: str) -> Callable[..., str]:
+    """What `kubectl ARGUMENTS` prints, in the fresh namespace, for a person who may do everything."""
+
+    def run(*arguments: str, **options: str | bool) -> str:
+        return cluster.kubectl("--namespace", namespace, *arguments, **options)  # type: ignore[arg-type]
+
+    return run
