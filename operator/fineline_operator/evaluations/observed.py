@@ -96,7 +96,8 @@ class PlanSeen:
 class JobSeen:
     """The Job. `made_from` is the digest of the pods' part of the spec (but for `parallelism`) that it was made from.
 
-    `queue_name` is the label's value as it stands on the Job: Kueue may have set it.
+    `queue_name` is the label's value as it stands on the Job: Kueue may have set it. `failed_pods` leaves out those
+    that the Job replaced without counting them.
     """
 
     name: str
@@ -118,6 +119,7 @@ class JobSeen:
     made_from: str
     queue_name: str
     ttl_seconds: int | None = None
+    failed_pods: int = 0
 
     @property
     def ended_indexes(self) -> int:
@@ -151,7 +153,10 @@ class PodTrouble:
 
 @dataclass(frozen=True, slots=True)
 class PodsSeen:
-    """The pods of the Job. `restarts` counts those that the Job replaced without counting them as failures."""
+    """The pods of the Job, the worst trouble first.
+
+    `restarts` counts those that the Job replaced without counting them as failures.
+    """
 
     troubles: tuple[PodTrouble, ...]
     restarts: int

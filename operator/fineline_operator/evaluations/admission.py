@@ -1,0 +1,186 @@
+"""May the Job's pods run? The user's `suspend`, the operator's `maxActive`, and Kueue each have a say.
+
+Who has the Job's own `suspend` in hand: Kueue, where the Job has a queue (spec.queueName, or one that Kueue itself
+gave it) or a Workload; else Fineline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fineline.resources.reasons import EventReason, Reason
+from fineline_operator.evaluations import wording
+from fineline_operator.evaluations.conditions import condition
+from fineline_operator.evaluations.decision import ConditionWanted, EventWanted, Look, SetWorkloadActive
+from fineline_operator.evaluations.observed import JobSeen, NotLooked, Problem, WorkloadSeen
+from fineline_operator.evaluations.work import Work
+
+NEW_JOB_SECONDS = 60.0
+NEW_JOB_LOOK_SECONDS = 5.0
+QUEUE_LOOK_SECONDS = 30.0
+"""Workloads are not watched: while Kueue holds a Job they are looked at so often, at first more often."""
+
+DEACTIVATED = ("Deactivated", "Inactive")
+"""How the reasons start that Kueue gives an eviction which its own switch, Workload.spec.active, made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What `Admitted` says. `held`: no pod is meant to run, and the headline says why.
+
+    `suspend` is what the Job's own field should become, `active` Kueue's switch; None leaves them.
+    """
+
+    condition: ConditionWanted
+    held: bool
+    problem: Problem | None = None
+    suspend: bool | None = None
+    active: SetWorkloadActive | None = None
+    events: tuple[EventWanted, ...] = ()
+    again_after: float | None = None
+
+
+def held_before_the_job(work: Work) -> ConditionWanted | None:
+    """Why no Job is made now: the user's `suspend`, or no room; None where one may be made."""
+    if work.spec.suspend:
+        return _not_yet(Reason.SUSPENDED, "spec.suspend is true: no Job is made until it is false.")
+    if work.spec.queue_name is None and not work.observed.room:
+        return _waiting(work)
+    return None
+
+
+def admission(work: Work, job: JobSeen) -> Admission | Look:
+    """Where the Job stands, and what turns it the way that the spec says; or what must be looked at first."""
+    workload = work.observed.workload
+    if job.queue_name or (isinstance(workload, WorkloadSeen) and workload.name):
+        return _by_kueue(work, job)
+    if work.spec.suspend:
+        return _suspended(work, job, suspend=None if job.suspended else True)
+    if not job.suspended:
+        return _admitted(work, job)
+    if isinstance(workload, NotLooked):
+        # Suspended though nobody here wants it so: Kueue may have taken it (manageJobsWithoutQueueName).
+        return Look.WORKLOAD
+    if not work.observed.room:
+        return Admission(_waiting(work), held=True)
+    return _admitted(work, job, suspend=False)
+
+
+def _by_kueue(work: Work, job: JobSeen) -> Admission | Look:
+    seen = work.observed.workload
+    running_as_wanted = not (work.spec.suspend or job.suspended or _was_suspended(work))
+    if running_as_wanted:
+        return _admitted(work, job)
+    if isinstance(seen, NotLooked):
+        return Look.WORKLOAD
+    if work.spec.suspend:
+        return _suspended_in_kueue(work, job, seen)
+    if seen.name and not seen.active:
+        return _inactive(work, job, seen)
+    if not job.suspended or seen.admitted:
+        return _admitted(work, job)
+    return _queued(work, job, seen)
+
+
+def _suspended_in_kueue(work: Work, job: JobSeen, seen: WorkloadSeen) -> Admission:
+    again = _look_again(work, job)
+    if seen.name:
+        active = SetWorkloadActive(seen.name, active=False) if seen.active else None
+        return _suspended(work, job, active=active, again_after=again if active or not job.suspended else None)
+    # Without a Workload there is no switch yet; a Job that runs all the same is stopped by its own.
+    return _suspended(work, job, suspend=None if job.suspended else True, again_after=again)
+
+
+def _inactive(work: Work, job: JobSeen, seen: WorkloadSeen) -> Admission:
+    """Switched off: by the user's `suspend`, which is over, or by somebody else, whose word counts."""
+    if _was_suspended(work):
+        message = f"spec.suspend is false again: the Job {job.name} waits for Kueue to admit it."
+        return Admission(
+            _not_yet(Reason.QUEUED, message),
+            held=True,
+            active=SetWorkloadActive(seen.name, active=True),
+            events=(_resumed(job),),
+            again_after=NEW_JOB_LOOK_SECONDS,
+        )
+    message = wording.joined(
+        f"The Workload {seen.name} was switched off (spec.active is false), by a person or by Kueue.",
+        wording.sentence(seen.message),
+        f"To switch it on: kubectl patch workload {seen.name} -n {work.evaluation.namespace} --type merge "
+        '-p \'{"spec":{"active":true}}\'',
+    )
+    return Admission(_not_yet(Reason.EVICTED, message), held=True, again_after=_look_again(work, job))
+
+
+def _queued(work: Work, job: JobSeen, seen: WorkloadSeen) -> Admission:
+    again, queue = _look_again(work, job), job.queue_name
+    if seen.problem is not None:
+        said = condition("Admitted", "False", seen.problem.reason, wording.of_problem(seen.problem))
+        return Admission(said, held=True, problem=seen.problem)
+    words = wording.sentence(seen.message)
+    if seen.evicted and not seen.evicted.startswith(DEACTIVATED):
+        reason = Reason.PREEMPTED if seen.evicted == Reason.PREEMPTED else Reason.EVICTED
+        kept = f"What is published stays; the Job {job.name} goes on when Kueue admits it again."
+        said = _not_yet(reason, wording.joined(words or f"Kueue stopped the Job: {seen.evicted}.", kept))
+        return Admission(said, held=True, again_after=again)
+    if not seen.name and _age(work, job) >= NEW_JOB_SECONDS:
+        words = (
+            f"Kueue has made no Workload for the Job {job.name}: see that its integration batch/job is switched on "
+            "and that it manages this namespace."
+        )
+    default = f"The Job {job.name} waits for Kueue to admit it{f' through the queue {queue}' if queue else ''}."
+    return Admission(_not_yet(Reason.QUEUED, words or default), held=True, again_after=again)
+
+
+def _admitted(work: Work, job: JobSeen, *, suspend: bool | None = None) -> Admission:
+    said = condition("Admitted", "True", Reason.ADMITTED, wording.admitted(job))
+    events = (_resumed(job),) if suspend is False and _was_suspended(work) else ()
+    return Admission(said, held=False, suspend=suspend, events=events)
+
+
+def _suspended(
+    work: Work,
+    job: JobSeen,
+    *,
+    suspend: bool | None = None,
+    active: SetWorkloadActive | None = None,
+    again_after: float | None = None,
+) -> Admission:
+    message = f"spec.suspend is true: the Job {job.name} runs no pod until it is false. What is published stays."
+    event = wording.event(EventReason.SUSPENDED, message)
+    return Admission(
+        _not_yet(Reason.SUSPENDED, message),
+        held=True,
+        suspend=suspend,
+        active=active,
+        events=() if _was_suspended(work) else (event,),
+        again_after=again_after,
+    )
+
+
+def _waiting(work: Work) -> ConditionWanted:
+    message = wording.sentence(work.observed.room_message) or (
+        "As many evaluations run as the operator's maxActive allows: this one waits for its turn, the oldest first."
+    )
+    return _not_yet(Reason.WAITING, message)
+
+
+def _not_yet(reason: Reason, message: str) -> ConditionWanted:
+    return condition("Admitted", "False", reason, message)
+
+
+def _resumed(job: JobSeen) -> EventWanted:
+    return wording.event(EventReason.RESUMED, f"spec.suspend is false again: the Job {job.name} may go on.")
+
+
+def _was_suspended(work: Work) -> bool:
+    """Whether the last word on it was the user's `suspend`. What was switched off then is switched on again after."""
+    told = work.status.condition("Admitted")
+    return told is not None and told.reason == Reason.SUSPENDED
+
+
+def _age(work: Work, job: JobSeen) -> float:
+    return (work.observed.now - job.created).total_seconds()
+
+
+def _look_again(work: Work, job: JobSeen) -> float:
+    return NEW_JOB_LOOK_SECONDS if _age(work, job) < NEW_JOB_SECONDS else QUEUE_LOOK_SECONDS

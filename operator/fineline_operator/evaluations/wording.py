@@ -1,0 +1,143 @@
+"""The sentences of conditions and events: what is so, and what to do about it.
+
+Nothing in them changes while nothing has changed (no times, no counts of pods), so that a status is written seldom.
+"""
+
+from __future__ import annotations
+
+from fineline.resources.reasons import EventReason, Reason
+from fineline_operator.evaluations.decision import EventWanted
+from fineline_operator.evaluations.observed import CommitsSeen, EvaluationSeen, JobSeen, PlanSeen, PodTrouble, Problem
+
+MAX_EVENT_MESSAGE = 1000
+"""The API server takes 1,024 bytes; most messages are ASCII, but not all are."""
+
+LOOKED_AT_AGAIN = "It is looked at again every 5 min, and when the spec changes."
+TRIED_AGAIN = "It is tried again by itself, with growing pauses."
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 unit`, `1,204 units`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def sentence(text: str) -> str:
+    """The text with a full stop at its end."""
+    text = text.strip()
+    return text if not text or text[-1] in ".!?…" else f"{text}."
+
+
+def joined(*sentences: str) -> str:
+    """Sentences in a row; empty ones are left out."""
+    return " ".join(part for part in sentences if part)
+
+
+def event(reason: EventReason, message: str) -> EventWanted:
+    """An event of its usual type."""
+    return EventWanted(reason.kind, reason.value, cut(message))
+
+
+def warning(reason: str, message: str) -> EventWanted:
+    """A Warning under a condition's reason."""
+    return EventWanted("Warning", str(reason), cut(message))
+
+
+def cut(message: str) -> str:
+    """A message that fits into an event, in bytes."""
+    encoded = message.encode()
+    if len(encoded) <= MAX_EVENT_MESSAGE:
+        return message
+    return f"{encoded[: MAX_EVENT_MESSAGE - 3].decode(errors='ignore')}…"
+
+
+def planned(plan: PlanSeen) -> str:
+    """What the plan holds."""
+    rest = [f"{counted(plan.todo, 'unit')} to do in {counted(plan.slices, 'slice')}"] if plan.todo else ["none to do"]
+    if plan.reused:
+        rest.append(f"{plan.reused:,} with a result already")
+    if plan.failed_before:
+        rest.append(f"{plan.failed_before:,} failed for good before")
+    what = f"{counted(plan.units, 'unit')} of {counted(plan.checkpoints, 'checkpoint')}: {', '.join(rest)}."
+    return joined(what, put_aside(plan))
+
+
+def put_aside(plan: PlanSeen) -> str:
+    """What was found and is not evaluated; empty where nothing was."""
+    if not plan.put_aside:
+        return ""
+    what = f"{counted(plan.put_aside, 'checkpoint')} put aside"
+    return sentence(f"{what}, such as {plan.put_aside_example}" if plan.put_aside_example else what)
+
+
+def admitted(job: JobSeen) -> str:
+    """Who let the Job run its pods."""
+    if job.queue_name:
+        return f"Kueue admitted the Job {job.name} through the queue {job.queue_name}."
+    return f"The Job {job.name} may run its pods."
+
+
+def of_problem(problem: Problem) -> str:
+    """Why it does not go on, and what happens next."""
+    said = sentence(problem.message)
+    known = known_reason(problem.reason)
+    if not said and known is not None:
+        said = joined(known.meaning, known.mend)
+    return joined(said, LOOKED_AT_AGAIN if problem.lasting else TRIED_AGAIN)
+
+
+def of_trouble(trouble: PodTrouble) -> str:
+    """What keeps a pod from working, with its own words, and the mend where the reason has one."""
+    known = known_reason(trouble.reason)
+    said = sentence(trouble.message) or sentence(trouble.reason)
+    return joined(f"Pod {trouble.pod}: {said}", known.mend if known is not None else "")
+
+
+def known_reason(word: str) -> Reason | None:
+    """The reason that a word stands for; None for words of Kubernetes that Fineline has no page for."""
+    return next((reason for reason in Reason if reason == word), None)
+
+
+def how_to_retry(evaluation: EvaluationSeen) -> str:
+    """The command that opens an ended evaluation again."""
+    target = f"{evaluation.name} -n {evaluation.namespace}"
+    return f'kubectl annotate ckeval {target} --overwrite fineline.dev/retry="$(date +%s)"'
+
+
+def all_published(plan: PlanSeen, *, had_job: bool) -> str:
+    """The end, well."""
+    if plan.todo:
+        done = f"All {counted(plan.todo, 'unit')} published" if plan.todo > 1 else "The one unit is published"
+        what = f"{done}; {plan.reused:,} more had a result before." if plan.reused else f"{done}."
+    elif had_job:
+        what = f"Every unit has a result, {plan.units:,} in all."
+    else:
+        what = f"Every unit had a result before, {plan.units:,} in all: there was nothing to do."
+    return joined(what, put_aside(plan))
+
+
+def not_all_published(plan: PlanSeen, commits: CommitsSeen | None) -> str:
+    """How many have a result, how many failed, and how many have neither."""
+    published = min(commits.published, plan.todo) if commits is not None else 0
+    failed = min(commits.failed, plan.todo - published) if commits is not None else 0
+    missing = plan.todo - published - failed
+    parts = [f"{published + plan.reused:,} of {counted(plan.units, 'unit')} have a result"]
+    if failed:
+        parts.append(f"{failed:,} failed for good")
+    if plan.failed_before:
+        parts.append(f"{plan.failed_before:,} failed for good in an earlier evaluation")
+    if missing:
+        parts.append(f"{missing:,} have neither result nor failure record")
+    return f"{', '.join(parts)}."
+
+
+def first_failure(commits: CommitsSeen | None) -> str:
+    """The first failure in words; empty where none is known."""
+    if commits is None or not commits.failures:
+        return ""
+    failure = commits.failures[0]
+    return sentence(f"The first: {unit_name(failure.checkpoint, failure.task)}: {failure.reason}: {failure.message}")
+
+
+def unit_name(checkpoint: str, task: str) -> str:
+    """A unit, or the whole checkpoint."""
+    return f"{checkpoint}, task {task}" if task else checkpoint

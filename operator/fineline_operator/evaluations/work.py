@@ -1,0 +1,119 @@
+"""An evaluation that has a plan: what every decision about it needs, and the status around its conditions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fineline.resources import CheckpointEvalSpec
+from fineline.resources.reasons import EventReason, Reason
+from fineline.resources.status import MAX_FAILURES, CheckpointEvalStatus, PlanStatus, ProgressStatus
+from fineline_operator.evaluations import wording
+from fineline_operator.evaluations.conditions import Conditions, condition
+from fineline_operator.evaluations.decision import ConditionWanted, EventWanted, StatusWanted
+from fineline_operator.evaluations.observed import CommitsSeen, EvaluationSeen, JobSeen, Observed, PlanSeen
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What was observed, with the spec that can be read and the plan that is there."""
+
+    observed: Observed
+    spec: CheckpointEvalSpec
+    plan: PlanSeen
+
+    @property
+    def evaluation(self) -> EvaluationSeen:
+        return self.observed.evaluation
+
+    @property
+    def status(self) -> CheckpointEvalStatus:
+        return self.observed.evaluation.status
+
+    @property
+    def planned(self) -> ConditionWanted:
+        return condition("Planned", "True", Reason.PLANNED, wording.planned(self.plan))
+
+    @property
+    def had_job(self) -> bool:
+        """Whether a Job was made in this attempt: that it is gone means that it went, not that it never was."""
+        return self.status.job_name is not None or self.status.start_time is not None
+
+    @property
+    def commits(self) -> CommitsSeen | None:
+        """The newest listing of this plan's units, if any: one from before it was made counted another plan's."""
+        seen, last = self.observed.commits, self.observed.last_commits
+        if isinstance(seen, CommitsSeen):
+            return seen
+        return last if last is not None and last.at >= self.plan.made else None
+
+    @property
+    def planned_events(self) -> tuple[EventWanted, ...]:
+        """Told until the status shows the plan."""
+        if self.status.plan is not None and self.status.plan.digest == self.plan.digest:
+            return ()
+        events = [wording.event(EventReason.PLANNED, wording.planned(self.plan))]
+        if self.plan.put_aside:
+            events.append(wording.event(EventReason.CHECKPOINTS_PUT_ASIDE, wording.put_aside(self.plan)))
+        return tuple(events)
+
+    @property
+    def failure_events(self) -> tuple[EventWanted, ...]:
+        """The failures that the status does not show yet, as far as the listing names them."""
+        commits = self.observed.commits
+        if not isinstance(commits, CommitsSeen):
+            return ()
+        return tuple(
+            wording.event(
+                EventReason.CHECKPOINT_FAILED,
+                f"{wording.unit_name(failure.checkpoint, failure.task)}: {failure.reason}: {failure.message}",
+            )
+            for failure in commits.failures[:MAX_FAILURES]
+            if failure not in self.status.failures
+        )
+
+    def all_ended(self, commits: CommitsSeen) -> bool:
+        """Whether nothing of the plan is left to do."""
+        return commits.published + commits.failed >= self.plan.todo
+
+    def status_with(
+        self,
+        conditions: Conditions,
+        *,
+        job: JobSeen | None = None,
+        job_name: str | None = None,
+        retry: str | None = None,
+        finished: bool = False,
+    ) -> StatusWanted:
+        """The whole status. `job_name` and `retry` stand for what follows from the Job and the attempt."""
+        commits = self.observed.commits
+        return StatusWanted(
+            conditions=conditions,
+            plan=PlanStatus(
+                digest=self.plan.digest,
+                checkpoints=self.plan.checkpoints,
+                units=self.plan.units,
+                reused=self.plan.reused,
+                put_aside=self.plan.put_aside,
+                slices=self.plan.slices,
+            ),
+            progress=self._progress(),
+            failures=commits.failures[:MAX_FAILURES] if isinstance(commits, CommitsSeen) else None,
+            results=self.plan.run_results_uri or None,
+            job_name=job.name if job is not None and job_name is None else job_name,
+            retry=retry or self.evaluation.attempt or None,
+            started=job is not None,
+            finished=finished,
+        )
+
+    def _progress(self) -> ProgressStatus | None:
+        """From the newest listing; without one, what stands there, if it is about this plan."""
+        commits = self.commits
+        there = self.status.plan
+        same_plan = there is not None and there.digest == self.plan.digest
+        if commits is None and self.status.progress is not None and same_plan:
+            return None
+        published = min(commits.published, self.plan.todo) if commits is not None else 0
+        failed = min(commits.failed, self.plan.todo - published) if commits is not None else 0
+        failed += self.plan.failed_before
+        of = self.plan.todo + self.plan.failed_before
+        return ProgressStatus(published=published, failed=failed, of=of, text=f"{published + failed}/{of}")
