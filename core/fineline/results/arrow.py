@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from fineline.errors import ResultError
-from fineline.results.schemas import SCHEMA_VERSION
+from fineline.results.version import SCHEMA_VERSION
 
 VERSION_KEY = b"fineline.schema_version"
 

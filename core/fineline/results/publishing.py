@@ -9,14 +9,13 @@ commit with another's samples.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from fineline.errors import FinelineError, ObjectNotFound, ResultError, StoreDenied, StoreError
+from fineline.errors import ObjectNotFound, ResultError, StoreDenied, StoreError
 from fineline.results import arrow
 from fineline.results.layout import SAMPLES_FILE, UnitAddress, documents_name
-from fineline.results.records import AttemptRecord, FailureRecord, Manifest, record_to_json
+from fineline.results.records import Manifest
 from fineline.results.schemas import MANIFEST_KEY, METRICS
 from fineline.store import Store
 
@@ -52,17 +51,6 @@ def publish_documents(store: Store, task: str, documents: pa.Table) -> str:
     return name
 
 
-def record_failure(store: Store, address: UnitAddress, error: FinelineError, scope: str, attempts: int) -> None:
-    """Records a permanent failure. The first record stays. `scope` is checkpoint or task."""
-    record = FailureRecord(error.reason, str(error), scope, _now(), attempts)
-    store.put_if_absent(address.failed, record_to_json(record))
-
-
-def record_attempt(store: Store, address: UnitAddress, record: AttemptRecord) -> None:
-    """Writes the record of a try, over an earlier one of the same number."""
-    store.put(address.attempt(record.number), record_to_json(record))
-
-
 def check_writable(store: Store) -> None:
     """Writes and removes a small object, so that a results URI that can't be written to is told before any work."""
     try:
@@ -89,7 +77,3 @@ def _content(store: Store, name: str) -> str | None:
         return arrow.content_digest(arrow.from_file(store.get(name), name))
     except (ResultError, ObjectNotFound):
         return None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,7 +13,7 @@ import pyarrow as pa
 from fineline.errors import ObjectNotFound, ResultError
 from fineline.results import arrow, layout
 from fineline.results.layout import UnitAddress
-from fineline.results.records import AttemptRecord, FailureRecord, Manifest, record_from_json
+from fineline.results.records import Manifest
 from fineline.results.schemas import MANIFEST_KEY, METRICS
 from fineline.store import Store
 
@@ -62,26 +62,6 @@ def read_manifest(store: Store, address: UnitAddress) -> Manifest:
     name = address.metrics
     metadata = arrow.from_file(store.get(name), name).schema.metadata or {}
     return Manifest.from_json(metadata.get(MANIFEST_KEY, b""), name)
-
-
-def read_failures(store: Store, addresses: Iterable[UnitAddress]) -> list[tuple[UnitAddress, FailureRecord]]:
-    """The failure records of some units; units without one are left out."""
-    found: list[tuple[UnitAddress, FailureRecord]] = []
-    for address in addresses:
-        try:
-            found.append((address, record_from_json(FailureRecord, store.get(address.failed), address.failed)))
-        except ObjectNotFound:
-            continue
-    return found
-
-
-def read_attempt(store: Store, address: UnitAddress, number: int) -> AttemptRecord | None:
-    """The record of one try; None where there is none that can be read."""
-    name = address.attempt(number)
-    try:
-        return record_from_json(AttemptRecord, store.get(name), name)
-    except (ObjectNotFound, ResultError):
-        return None
 
 
 def committed(store: Store, runs: Sequence[str] | None = None) -> list[UnitAddress]:

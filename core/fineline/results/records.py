@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
 
 from fineline.errors import ResultError
-from fineline.results.schemas import SCHEMA_VERSION
+from fineline.results.version import SCHEMA_VERSION
 
 
 @dataclass(frozen=True)
 class FailureRecord:
     """A permanent failure of a unit. `scope` is checkpoint or task: what a person must mend.
 
-    `at` is the time in ISO 8601, UTC.
+    `at` is the time in ISO 8601, UTC; `retry` is that of the order under which it failed: another one forgets it.
     """
 
     reason: str
@@ -27,6 +27,7 @@ class FailureRecord:
     scope: str
     at: str
     attempts: int = 0
+    retry: str = ""
     schema_version: int = SCHEMA_VERSION
 
 

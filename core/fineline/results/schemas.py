@@ -1,13 +1,9 @@
-"""The Arrow schemas of results, and the version that stands in every file.
-
-A reader ignores columns that it doesn't know and refuses a `SCHEMA_VERSION` newer than its own, naming both.
-"""
+"""The Arrow schemas of results. A reader ignores columns that it doesn't know."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
 MANIFEST_KEY = b"fineline.manifest"
 
 METRICS = pa.schema(
