@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -71,7 +72,7 @@ def read_mirror(store: Store) -> Mirror:
     """What a mirror holds, from its manifest, else from its listing. SpecError where the manifest can't be read."""
     found = store.head(MANIFEST_NAME)
     if found is not None:
-        return _from_manifest(store, store.get(MANIFEST_NAME))
+        return _from_manifest(store.uri, store.get(MANIFEST_NAME))
     files = [MirrorFile(item.name, item.size, item.etag, None) for item in store.list() if _is_split(item.name)]
     return _mirror(store.uri, files)
 
@@ -104,8 +105,10 @@ def hub_digest(names: Iterable[str], revisions: Mapping[str, str | None]) -> str
     return digest_of({f"hub:{name}": revisions.get(name) for name in sorted(set(names))})
 
 
-def _from_manifest(store: Store, content: bytes) -> Mirror:
-    where = f"{store.uri}{MANIFEST_NAME}"
+@lru_cache(maxsize=4)
+def _from_manifest(uri: str, content: bytes) -> Mirror:
+    """Kept, for each evaluation that is planned reads the same one."""
+    where = f"{uri}{MANIFEST_NAME}"
     try:
         parsed = json.loads(content)
         version = parsed["version"]
@@ -119,7 +122,7 @@ def _from_manifest(store: Store, content: bytes) -> Mirror:
         stated = {str(name): str(dataset["digest"]) for name, dataset in parsed["datasets"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SpecError(f"{where}: not a mirror's manifest ({error}); make it again, or remove it") from None
-    mirror = _mirror(store.uri, files)
+    mirror = _mirror(uri, files)
     wrong = sorted(name for name in stated if stated[name] != mirror.digests.get(name))
     if wrong:
         raise SpecError(f"{where}: the digest of {wrong[0]} is not that of the files it lists; make it again")

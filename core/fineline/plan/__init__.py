@@ -12,9 +12,12 @@ from fineline.plan.models import (
     WorkOrder,
     key_inputs,
 )
-from fineline.plan.planning import Observed, Plan, PutAside, decide, make_plan, observe
+from fineline.plan.observing import Observed, observe, uris_of
+from fineline.plan.planning import Plan, PutAside, decide, make_plan
+from fineline.plan.positions import POSITIONS_KEY
 
 __all__ = [
+    "POSITIONS_KEY",
     "SEED",
     "KeyInputs",
     "Observed",
@@ -33,4 +36,5 @@ __all__ = [
     "make_plan",
     "observe",
     "unit_key",
+    "uris_of",
 ]

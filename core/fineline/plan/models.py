@@ -95,7 +95,8 @@ class PlannedEngine(PlanModel):
 
 
 class WorkOrder(PlanModel):
-    """What all slices of a plan share."""
+    """What all slices of a plan share. `retry` names the attempt that a person asked for: failures that were recorded
+    under another one are forgotten before its units are done."""
 
     version: int = PLAN_VERSION
     eval_name: str
@@ -110,6 +111,7 @@ class WorkOrder(PlanModel):
     allow_code_execution: bool
     requester_pays: bool
     attempts: int
+    retry: str = ""
 
     def address(self, unit: PlannedUnit) -> UnitAddress:
         checkpoint = self.checkpoints[unit.checkpoint]

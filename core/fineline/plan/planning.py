@@ -1,7 +1,4 @@
-"""Makes a plan: looks at the checkpoints, the suite, the data and the results, and decides which units are left to do.
-
-`observe` reads the world into plain values; `decide` is a pure function of them.
-"""
+"""Makes a plan: `decide` says, as a pure function of what was observed, which units are left to do."""
 
 from __future__ import annotations
 
@@ -12,19 +9,15 @@ from datetime import datetime
 
 from fineline.checkpoints import (
     Checkpoint,
-    FindOptions,
     Found,
     Pin,
-    Position,
     Selected,
     explain_empty,
     files_digest,
-    find,
     select,
     tokenizer_files,
 )
-from fineline.datasets import Mirror, read_mirror
-from fineline.errors import CheckpointError, SpecError
+from fineline.errors import CheckpointError
 from fineline.plan.data import task_data_digest
 from fineline.plan.keys import unit_key
 from fineline.plan.models import (
@@ -38,38 +31,19 @@ from fineline.plan.models import (
     WorkOrder,
     key_inputs,
 )
+from fineline.plan.observing import Elsewhere, Observed, observe
 from fineline.plan.slices import Cost, cut
 from fineline.resources import CheckpointEval
 from fineline.resources.checkpoint_eval import Checkpoints, SuiteSpec
-from fineline.results import UnitAddress, UnitState, run_states
-from fineline.store import StoredObject, open_store, split_uri
-from fineline.suites import CustomSuite, Suite, SuiteTask, find_lock, load, parse, task_identity
+from fineline.results import UnitAddress, UnitState
+from fineline.store import StoredObject, StoreTable
+from fineline.suites import CustomSuite, Suite, SuiteTask, find_lock, task_identity
 
 UNKNOWN_TOKENS = 50_000
 """What a task of unknown size is taken to cost, in tokens."""
 
 LOAD_TOKENS = 200_000
 """What fetching and loading a checkpoint costs, in tokens that could be scored meanwhile: both grow with its size."""
-
-
-@dataclass(frozen=True)
-class Elsewhere:
-    """Files that checkpoints don't carry themselves: the folder's URI and the objects in it."""
-
-    folder_uri: str
-    files: tuple[StoredObject, ...]
-
-
-@dataclass(frozen=True)
-class Observed:
-    """The world as a plan needs it."""
-
-    found: Found
-    suite: Suite | CustomSuite
-    mirror: Mirror | None
-    states: Mapping[UnitAddress, UnitState]
-    tokenizer: Elsewhere | None = None
-    config: Elsewhere | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +60,7 @@ class PutAside:
 class Plan:
     """The units of an evaluation that have no result yet, and what was found besides.
 
-    `reused` units have a result already; `failed` ones failed for good before (`fineline retry` forgets that).
+    `reused` units have a result already; `failed` ones failed for good before (a retry puts them among `todo`).
     """
 
     order: WorkOrder
@@ -124,44 +98,45 @@ def make_plan(
     *,
     results_uri: str,
     suite_files: Mapping[str, str] | None = None,
+    positions_file: str | None = None,
+    datasets_uri: str | None = None,
+    stores: StoreTable | None = None,
+    retry: str = "",
     now: datetime | None = None,
 ) -> Plan:
-    """Observes and decides. `suite_files` are those of the ConfigMap that `spec.suite.configMap` names.
+    """Observes and decides.
+
+    `suite_files` are those of the ConfigMap that `spec.suite.configMap` names, `positions_file` the text of
+    `positions.yaml` in the one that `spec.checkpoints.positionsFrom` names. `datasets_uri` is the mirror where
+    `spec.suite.datasets` is not set. `stores` says how stores are reached. A `retry` puts units that failed for good
+    among those to do.
 
     `SpecError` where the resource can't be meant, `CheckpointError` where nothing can be evaluated, `StoreError`.
     """
-    return decide(evaluation, observe(evaluation, results_uri, suite_files, now), results_uri, suite_files)
-
-
-def observe(
-    evaluation: CheckpointEval,
-    results_uri: str,
-    suite_files: Mapping[str, str] | None = None,
-    now: datetime | None = None,
-) -> Observed:
-    """Lists the checkpoints once and the run's results once, and reads the small files that keys depend on."""
-    spec = evaluation.spec
-    suite = suite_of(spec.suite, suite_files)
-    checkpoints = spec.checkpoints
-    store = open_store(checkpoints.uri, requester_pays=checkpoints.requester_pays)
-    found = find(store, _find_options(evaluation), now=now)
-    datasets = spec.suite.datasets
-    return Observed(
-        found=found,
-        suite=suite,
-        mirror=read_mirror(open_store(datasets)) if datasets is not None else None,
-        states=run_states(open_store(results_uri), spec.run.name),
-        tokenizer=_tokenizer_elsewhere(checkpoints),
-        config=_config_elsewhere(checkpoints),
+    observed = observe(
+        evaluation,
+        results_uri,
+        suite_files,
+        positions_file=positions_file,
+        datasets_uri=datasets_uri,
+        stores=stores,
+        now=now,
     )
+    return decide(evaluation, observed, results_uri, suite_files, datasets_uri=datasets_uri, retry=retry)
 
 
 def decide(
-    evaluation: CheckpointEval, observed: Observed, results_uri: str, suite_files: Mapping[str, str] | None = None
+    evaluation: CheckpointEval,
+    observed: Observed,
+    results_uri: str,
+    suite_files: Mapping[str, str] | None = None,
+    *,
+    datasets_uri: str | None = None,
+    retry: str = "",
 ) -> Plan:
     """The plan that follows from what was observed."""
     checkpoints, put_aside = _planned_checkpoints(evaluation, observed)
-    order = _work_order(evaluation, observed, checkpoints, results_uri, suite_files)
+    order = _work_order(evaluation, observed, checkpoints, results_uri, suite_files, datasets_uri, retry)
     todo: list[PlannedUnit] = []
     reused: list[UnitAddress] = []
     failed: list[UnitAddress] = []
@@ -173,56 +148,11 @@ def decide(
             state = observed.states.get(address, UnitState())
             if state.committed:
                 reused.append(address)
-            elif state.failed:
+            elif state.failed and not retry:
                 failed.append(address)
             else:
                 todo.append(unit)
     return Plan(order, tuple(todo), tuple(reused), tuple(failed), put_aside)
-
-
-def suite_of(spec: SuiteSpec, suite_files: Mapping[str, str] | None) -> Suite | CustomSuite:
-    """The suite that a resource names. Without one, its `tasks` are lm-eval's own."""
-    if spec.config_map is not None:
-        if suite_files is None:
-            raise SpecError(f"spec.suite.configMap: there is no ConfigMap, nor a folder, called {spec.config_map}")
-        return parse(suite_files, spec.config_map)
-    return load(spec.name or "fine-line")
-
-
-def _find_options(evaluation: CheckpointEval) -> FindOptions:
-    checkpoints = evaluation.spec.checkpoints
-    if checkpoints.positions_from is not None:
-        raise SpecError("spec.checkpoints.positionsFrom: needs a cluster; give spec.checkpoints.positions instead")
-    return FindOptions(
-        positions={
-            name: Position(given.branch, given.step, given.tokens) for name, given in checkpoints.positions.items()
-        },
-        tokens_per_step=evaluation.spec.run.tokens_per_step,
-        allow_pickle=checkpoints.allow_pickle,
-        config_elsewhere=checkpoints.config is not None,
-    )
-
-
-def _tokenizer_elsewhere(checkpoints: Checkpoints) -> Elsewhere | None:
-    if checkpoints.tokenizer is None:
-        return None
-    store = open_store(checkpoints.tokenizer, requester_pays=checkpoints.requester_pays)
-    files = tokenizer_files(store.list_level().objects)
-    if not files:
-        message = f"spec.checkpoints.tokenizer: {store.uri} holds no tokenizer (tokenizer.json, tokenizer.model, …)"
-        raise SpecError(message)
-    return Elsewhere(store.uri, files)
-
-
-def _config_elsewhere(checkpoints: Checkpoints) -> Elsewhere | None:
-    if checkpoints.config is None:
-        return None
-    folder_uri, name = split_uri(checkpoints.config)
-    store = open_store(folder_uri, requester_pays=checkpoints.requester_pays)
-    item = store.head(name or "config.json")
-    if item is None:
-        raise SpecError(f"spec.checkpoints.config: {store.uri}{name or 'config.json'} is not there")
-    return Elsewhere(store.uri, (item,))
 
 
 def _planned_checkpoints(
@@ -322,6 +252,8 @@ def _work_order(
     checkpoints: tuple[PlannedCheckpoint, ...],
     results_uri: str,
     suite_files: Mapping[str, str] | None,
+    datasets_uri: str | None,
+    retry: str,
 ) -> WorkOrder:
     spec = evaluation.spec
     custom = isinstance(observed.suite, CustomSuite)
@@ -346,11 +278,12 @@ def _work_order(
         tasks=tuple(_planned_task(task, observed) for task in _suite_tasks(spec.suite, observed.suite)),
         suite_name=observed.suite.name,
         suite_files=dict(suite_files) if custom and suite_files is not None else None,
-        datasets_uri=spec.suite.datasets,
+        datasets_uri=spec.suite.datasets or datasets_uri,
         results_uri=results_uri,
         allow_code_execution=spec.suite.allow_code_execution,
         requester_pays=spec.checkpoints.requester_pays,
         attempts=spec.pods.attempts,
+        retry=retry,
     )
 
 
