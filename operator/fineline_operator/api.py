@@ -46,7 +46,8 @@ RETRY_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
 RETRY_WITHIN_SECONDS = 20.0
 
 _JSON = "application/json"
-_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_LIST_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 Body = dict[str, Any]
 
@@ -114,8 +115,9 @@ class Api:
     async def close(self) -> None:
         await self._rest.close()
 
-    async def get(self, path: str) -> Body:
-        return await self._ask("get", "GET", path)
+    async def get(self, path: str, *, metadata_only: bool = False) -> Body:
+        """The object. `NotFound` where it, or its whole kind, is not there."""
+        return await self._ask("get", "GET", path, accept=_METADATA_ONLY if metadata_only else _JSON)
 
     async def list(
         self, path: str, *, label_selector: str = "", limit: int = 500, metadata_only: bool = False
@@ -128,7 +130,7 @@ class Api:
         query = {"limit": str(limit)}
         if label_selector:
             query["labelSelector"] = label_selector
-        accept = _METADATA_ONLY if metadata_only else _JSON
+        accept = _LIST_METADATA_ONLY if metadata_only else _JSON
         expired = 0
         while True:
             try:
@@ -233,6 +235,7 @@ __all__ = [
     "Api",
     "ApiError",
     "Body",
+    "Configuration",
     "Conflict",
     "Expired",
     "Forbidden",

@@ -93,10 +93,16 @@ class Queue:
         self._later: list[tuple[float, Key]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._dispatching = False
+        self._started = False
         self._stopping = False
         metrics.QUEUE_DEPTH.set_function(lambda: sum(len(keys) for keys in self._lanes.values()))
         metrics.QUEUE_RUNNING.set_function(lambda: len(self._tasks))
         metrics.QUEUE_DELAYED.set_function(lambda: sum(1 for entry in self._entries.values() if entry.due is not None))
+
+    def start(self) -> None:
+        """From now on keys are looked at. Those that were woken before have waited."""
+        self._started = True
+        self._dispatch_soon()
 
     def wake(self, key: Key, delay: float = 0.0) -> None:
         """Look at the key, in `delay` seconds or earlier. To be called from the loop's own thread."""
@@ -180,7 +186,7 @@ class Queue:
         self._set_timer()
 
     def _dispatch_soon(self) -> None:
-        if not self._dispatching:
+        if self._started and not self._dispatching:
             self._dispatching = True
             asyncio.get_running_loop().call_soon(self._dispatch)
 
