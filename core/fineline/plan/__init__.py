@@ -1,5 +1,7 @@
 """Plans: the units that have no result yet, with their keys, cut into slices."""
 
+from fineline.plan.bundling import Bundle, bundle, read_facts, read_slice, read_slices
+from fineline.plan.facts import PLAN_FILE, PlanFacts, slice_count
 from fineline.plan.keys import SEED, KeyInputs, unit_key
 from fineline.plan.models import (
     PlannedCheckpoint,
@@ -17,11 +19,14 @@ from fineline.plan.planning import Plan, PutAside, decide, make_plan
 from fineline.plan.positions import POSITIONS_KEY
 
 __all__ = [
+    "PLAN_FILE",
     "POSITIONS_KEY",
     "SEED",
+    "Bundle",
     "KeyInputs",
     "Observed",
     "Plan",
+    "PlanFacts",
     "PlannedCheckpoint",
     "PlannedEngine",
     "PlannedFile",
@@ -31,10 +36,15 @@ __all__ = [
     "PutAside",
     "Slice",
     "WorkOrder",
+    "bundle",
     "decide",
     "key_inputs",
     "make_plan",
     "observe",
+    "read_facts",
+    "read_slice",
+    "read_slices",
+    "slice_count",
     "unit_key",
     "uris_of",
 ]
