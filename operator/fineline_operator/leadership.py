@@ -175,14 +175,15 @@ class _Lock:
     def release(self) -> None:
         with self._writing:
             self.released = True
-            lease = self._lease.lease_reference
-            if not self.leading or lease is None:
+            if not self.leading:
                 return
             self.leading = False
-            lease.spec.holder_identity = None
             try:
-                self._api.replace_namespaced_lease(self.name, self.namespace, lease)
-                logger.info("the Lease %s is released", self.place)
+                lease = self._api.read_namespaced_lease(self.name, self.namespace)
+                if lease.spec.holder_identity == self.identity:
+                    lease.spec.holder_identity = None
+                    self._api.replace_namespaced_lease(self.name, self.namespace, lease)
+                    logger.info("the Lease %s is released", self.place)
             except ApiException as error:
                 logger.warning("the Lease %s can't be released, and ends by itself: %s", self.place, error.reason)
 

@@ -57,6 +57,7 @@ class _Entry:
     running: bool = False
     again: bool = False
     due: float | None = None
+    by_resync: bool = False
     failures: int = 0
 
 
@@ -155,10 +156,10 @@ class Queue:
             self._lanes.setdefault(entry.lane, deque()).append(key)
             self._dispatch_soon()
 
-    def _look_later(self, key: Key, entry: _Entry, when: float) -> None:
+    def _look_later(self, key: Key, entry: _Entry, when: float, *, by_resync: bool = False) -> None:
         if entry.waiting or (entry.due is not None and entry.due <= when):
             return
-        entry.due = when
+        entry.due, entry.by_resync = when, by_resync
         heapq.heappush(self._later, (when, key))
         if self._later[0] == (when, key):
             self._set_timer()
@@ -181,8 +182,14 @@ class Queue:
         now = asyncio.get_running_loop().time()
         while self._later and self._later[0][0] <= now:
             when, key = heapq.heappop(self._later)
-            if self._holds(when, key):
-                self._look_now(key, self._entries[key])
+            if not self._holds(when, key):
+                continue
+            entry = self._entries[key]
+            if entry.by_resync and not self._unfinished(key):  # it ended since
+                entry.due = None
+                self._drop_if_idle(key, entry)
+            else:
+                self._look_now(key, entry)
         self._set_timer()
 
     def _dispatch_soon(self) -> None:
@@ -230,7 +237,7 @@ class Queue:
                     self._look_later(key, entry, loop.time() + max(again_after, 0.0))
                 if self._unfinished(key):
                     spread = random.uniform(0.8, 1.0)  # noqa: S311 - so that not all come at the same moment
-                    self._look_later(key, entry, loop.time() + self._resync_seconds * spread)
+                    self._look_later(key, entry, loop.time() + self._resync_seconds * spread, by_resync=True)
             finally:
                 metrics.RECONCILE_SECONDS.labels(key.kind).observe(loop.time() - began)
 
