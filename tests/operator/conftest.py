@@ -1,4 +1,4 @@
-"""Fixtures of the operator's tests: who looks after pods on the control plane of tests/conftest.py."""
+"""Fixtures of the operator's tests: who looks after pods and CheckpointEvals on the control plane of tests/conftest.py."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ import pytest
 
 from support.control_plane import ControlPlane
 from support.kubelet import Kubelet, kubelet
+from support.lab import BUCKET, Lab, operator_settings
+from support.operator import Operator, install_operator, start_operator
+from support.versitygw import S3Server
+
+QUICK = {"progressSeconds": 2.0, "troubleSeconds": 3.0, "resyncSeconds": 30.0}
+"""Pauses of the shared operator: tests wait for what a person may wait a minute for."""
 
 
 @pytest.fixture
@@ -16,3 +22,30 @@ def node(cluster: ControlPlane, namespace: str, tmp_path: Path) -> Iterator[Kube
     """Runs the evaluators of pods in the fresh namespace as processes of this machine."""
     with kubelet(cluster, namespace, tmp_path / "node") as running:
         yield running
+
+
+@pytest.fixture
+def lab(cluster: ControlPlane, namespace: str, s3_prefix: str, tmp_path: Path) -> Lab:
+    """A fresh namespace and bucket prefix for CheckpointEvals. What looks at them is `operator`, or the test's own."""
+    return Lab(cluster, namespace, s3_prefix, tmp_path / "lab")
+
+
+@pytest.fixture(scope="session")
+def shared_operator(
+    cluster: ControlPlane, versitygw: S3Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Operator]:
+    """One operator for all tests that don't hurt it: it watches every namespace, under the rights of rbac.yaml."""
+    folder = tmp_path_factory.mktemp("operator")
+    kubeconfig = install_operator(cluster, cluster.make_namespace())
+    settings = operator_settings(versitygw, f"s3://{BUCKET}/", folder, **QUICK)
+    with start_operator(folder, kubeconfig, settings=settings) as running:
+        yield running
+
+
+@pytest.fixture
+def operator(lab: Lab, shared_operator: Operator) -> Operator:
+    """The shared operator, alive and looking at the lab."""
+    if not shared_operator.running:
+        shared_operator.start()
+        shared_operator.wait_until_acting()
+    return shared_operator

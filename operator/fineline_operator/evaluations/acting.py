@@ -1,0 +1,145 @@
+"""Carries out what was decided about one CheckpointEval: its Job, status and events. Every write may come twice."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import OrderedDict
+from datetime import datetime
+from typing import Any
+
+from fineline.errors import SpecError
+from fineline.plan import PlanFacts
+from fineline.resources.fields import GROUP, VERSION
+from fineline.resources.reasons import Reason
+from fineline_operator.api import AlreadyExists, Api, ApiError, Conflict, Forbidden, Invalid, NotFound, path_of
+from fineline_operator.evaluations.decision import DeleteJob, EventWanted, PatchJob, SetWorkloadActive, StatusWanted
+from fineline_operator.evaluations.observed import EvaluationSeen, JobSeen, Problem
+from fineline_operator.evaluations.reading import Evaluation, Reader
+from fineline_operator.evaluations.status import next_status, status_body
+from fineline_operator.jobs import job_body, job_seen
+from fineline_operator.settings import OperatorSettings
+
+API_VERSION = f"{GROUP}/{VERSION}"
+COMPONENT = "fineline-operator"
+REMEMBERED_EVENTS = 20_000
+"""So many events are known to be told without asking the API server, which knows the others."""
+
+logger = logging.getLogger(__name__)
+
+
+class Actor:
+    """Writes through the API."""
+
+    def __init__(self, api: Api, reader: Reader, settings: OperatorSettings) -> None:
+        self._api = api
+        self._reader = reader
+        self._settings = settings
+        self._told: OrderedDict[str, None] = OrderedDict()
+
+    async def create_job(self, evaluation: Evaluation, facts: PlanFacts, *, suspended: bool) -> JobSeen | Problem:
+        """The plan's Job, made now or found there; or why there can be none. `ApiError` where trying again may help."""
+        seen = evaluation.seen
+        try:
+            body = job_body(seen, facts, self._settings, suspended=suspended)
+        except SpecError as error:
+            return Problem(error.reason, str(error))
+        try:
+            return job_seen(await self._api.create(path_of("jobs", seen.namespace), body))
+        except AlreadyExists:
+            there = await self._reader.job(seen, body["metadata"]["name"])
+            return (
+                there if there is not None else Problem(Reason.CLUSTER_UNAVAILABLE, "the Job was just deleted", False)
+            )
+        except Invalid as error:
+            message = f"spec.pods.template: the API server does not take the Job made with it: {error}"
+            return Problem(Reason.TEMPLATE_INVALID, message)
+        except Forbidden as error:
+            return Problem(Reason.JOB_REFUSED, str(error))
+
+    async def delete_job(self, evaluation: EvaluationSeen, action: DeleteJob) -> None:
+        """Its pods go with it. Nothing where it is gone, or another has its name by now."""
+        try:
+            await self._api.delete(path_of("jobs", evaluation.namespace, action.name), uid=action.uid)
+        except (NotFound, Conflict):
+            return
+
+    async def patch_job(self, evaluation: EvaluationSeen, action: PatchJob) -> None:
+        """Nothing where it is gone: its end wakes the next look."""
+        changes = {
+            "parallelism": action.parallelism,
+            "suspend": action.suspend,
+            "ttlSecondsAfterFinished": action.ttl_seconds,
+        }
+        spec = {name: value for name, value in changes.items() if value is not None}
+        try:
+            await self._api.merge_patch(path_of("jobs", evaluation.namespace, action.name), {"spec": spec})
+        except NotFound:
+            return
+
+    async def set_workload_active(self, evaluation: EvaluationSeen, action: SetWorkloadActive) -> None:
+        """Kueue's switch."""
+        path = path_of("workloads", evaluation.namespace, action.name)
+        try:
+            await self._api.merge_patch(path, {"spec": {"active": action.active}})
+        except NotFound:
+            return
+
+    async def write_status(self, evaluation: EvaluationSeen, wanted: StatusWanted, now: datetime) -> bool:
+        """Writes the status where it differs; says whether it did. Nothing where the CheckpointEval is gone."""
+        status = next_status(evaluation, wanted, now)
+        if status is None:
+            return False
+        path = path_of("checkpointevals", evaluation.namespace, evaluation.name, "status")
+        try:
+            await self._api.apply(path, status_body(evaluation, status, API_VERSION))
+        except (NotFound, Conflict):
+            # Deleted, or a namesake with another uid: its own look comes.
+            return False
+        return True
+
+    async def tell(self, evaluation: EvaluationSeen, event: EventWanted, now: datetime) -> None:
+        """An event, once for the same words: its name is made of them. What can't be told is only logged."""
+        body = event_body(evaluation, event, now)
+        name = f"{evaluation.namespace}/{body['metadata']['name']}"
+        if name in self._told:
+            return
+        try:
+            await self._api.create(path_of("events", evaluation.namespace), body)
+        except AlreadyExists:
+            pass  # told before a restart
+        except ApiError as error:
+            logger.warning("the event %s could not be told: %s", event.reason, error)
+            return
+        self._told[name] = None
+        if len(self._told) > REMEMBERED_EVENTS:
+            self._told.popitem(last=False)
+
+
+def event_body(evaluation: EvaluationSeen, event: EventWanted, now: datetime) -> dict[str, Any]:
+    """An event as the API takes it."""
+    words = f"{evaluation.uid}/{evaluation.attempt}/{event.reason}/{event.message}"
+    moment = now.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{evaluation.name[:200]}.{hashlib.sha256(words.encode()).hexdigest()[:16]}",
+            "namespace": evaluation.namespace,
+        },
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": "CheckpointEval",
+            "name": evaluation.name,
+            "namespace": evaluation.namespace,
+            "uid": evaluation.uid,
+        },
+        "type": event.type,
+        "reason": event.reason,
+        "message": event.message[:1024],
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "firstTimestamp": moment,
+        "lastTimestamp": moment,
+        "count": 1,
+    }

@@ -1,0 +1,49 @@
+"""Who may name which store: pure, from the operator's settings.
+
+Endpoints and the operator's own credentials come from the settings alone, so that nobody can make the operator send
+signed requests elsewhere, or read with its rights what they may not name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fineline.resources.reasons import Reason
+from fineline.store import StoreEntry, StoreTable
+from fineline_operator.evaluations.observed import Problem
+from fineline_operator.settings import OperatorSettings, StoreSettings
+
+
+def store_table(settings: OperatorSettings) -> StoreTable:
+    """The stores as the operator itself reaches them: with its own credentials."""
+    return StoreTable(
+        tuple(
+            StoreEntry(prefix=store.prefix, endpoint=store.endpoint, region=store.region, credentials=store.credentials)
+            for store in settings.stores
+        )
+    )
+
+
+def not_allowed(uris: Iterable[tuple[str, str]], namespace: str, settings: OperatorSettings) -> Problem | None:
+    """Why a namespace may not name one of these (field, URI); None where it may name all."""
+    table = store_table(settings)
+    by_prefix = {store.prefix: store for store in settings.stores}
+    for field, uri in uris:
+        entry = table.entry(uri)
+        if entry is None:
+            return Problem(
+                Reason.STORE_NOT_ALLOWED,
+                f"{field}: {uri}: none of the operator's stores covers it. Name a URI below one of them, or have a "
+                "store for it added to the operator's settings (stores).",
+            )
+        if not _may(namespace, by_prefix[entry.prefix]):
+            return Problem(
+                Reason.STORE_NOT_ALLOWED,
+                f"{field}: {uri}: the namespace {namespace} may not use the store {entry.prefix}. Have it added to the "
+                "store's namespaces in the operator's settings.",
+            )
+    return None
+
+
+def _may(namespace: str, store: StoreSettings) -> bool:
+    return "*" in store.namespaces or namespace in store.namespaces

@@ -1,0 +1,210 @@
+"""A namespace in which CheckpointEvals are evaluated: checkpoints and results in a bucket, an operator that looks.
+
+Pods are played: `work` does what the evaluators of a Job's pods would have left behind, from the same plan that they
+would have had mounted, and ends the pods through the API.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fineline.errors import CheckpointError
+from fineline.plan import Slice, read_slices
+from fineline.results import UnitAddress, record_failure
+from fineline.store import Store, open_store
+from support import pods
+from support.control_plane import ControlPlane, wait_for
+from support.evaluations import listed_checkpoint
+from support.kube_api import KubeApi
+from support.publishing import commit
+from support.slices import upload
+from support.versitygw import S3Server
+
+TASKS = ("piqa", "winogrande")
+OWNER = "fineline.dev/checkpointeval"
+BUCKET = "fineline-tests"
+
+
+@dataclass
+class Lab:
+    """Where tests apply CheckpointEvals. `uri` is a fresh `s3://bucket/prefix/`, checkpoints/ and results/ below."""
+
+    plane: ControlPlane
+    namespace: str
+    uri: str
+    folder: Path
+    played: set[str] = field(default_factory=set)
+
+    @property
+    def api(self) -> KubeApi:
+        return self.plane.admin
+
+    @property
+    def results(self) -> Store:
+        return open_store(f"{self.uri}results/")
+
+    def add_checkpoints(self, *steps: int, run: str = "tiny") -> None:
+        """Folders that a listing takes for complete checkpoints."""
+        for step in steps:
+            made = self.folder / run / f"step{step}"
+            listed_checkpoint(made)
+            upload(made, f"{self.uri}checkpoints/{run}/step{step}/")
+
+    def values(self, name: str = "tiny", run: str = "tiny", **spec: Any) -> dict[str, Any]:
+        """A CheckpointEval; `a__b` replaces one field of a block of its spec, None leaves it out."""
+        values: dict[str, Any] = {
+            "apiVersion": "fineline.dev/v1alpha1",
+            "kind": "CheckpointEval",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {
+                "run": {"name": run, "tokensPerStep": 1000},
+                "checkpoints": {"uri": f"{self.uri}checkpoints/{run}/"},
+                "suite": {"tasks": [{"task": task, "domain": "reasoning"} for task in TASKS]},
+                "results": f"{self.uri}results/",
+            },
+        }
+        for path, value in spec.items():
+            block = values["spec"]
+            *above, last = path.split("__")
+            for part in above:
+                block = block.setdefault(part, {})
+            block[last] = value
+            if value is None:
+                del block[last]
+        return values
+
+    def apply(self, name: str = "tiny", run: str = "tiny", **spec: Any) -> dict[str, Any]:
+        """Creates it."""
+        return self.api.create(self.path(), self.values(name, run, **spec))
+
+    def path(self, name: str = "", subresource: str = "") -> str:
+        parts = (f"/apis/fineline.dev/v1alpha1/namespaces/{self.namespace}/checkpointevals", name, subresource)
+        return "/".join(part for part in parts if part)
+
+    def get(self, name: str = "tiny") -> dict[str, Any]:
+        return self.api.get(self.path(name))
+
+    def edit(self, name: str = "tiny", **spec: Any) -> None:
+        """A merge patch of the spec: `a__b` as in `values`."""
+        patch: dict[str, Any] = {}
+        for path, value in spec.items():
+            block = patch
+            *above, last = path.split("__")
+            for part in above:
+                block = block.setdefault(part, {})
+            block[last] = value
+        self.api.patch(self.path(name), {"spec": patch}, kind="merge")
+
+    def retry(self, value: str, name: str = "tiny") -> None:
+        annotations = {"annotations": {"fineline.dev/retry": value}}
+        self.api.patch(self.path(name), {"metadata": annotations}, kind="merge")
+
+    def status(self, name: str = "tiny") -> dict[str, Any]:
+        found: dict[str, Any] = self.get(name).get("status", {})
+        return found
+
+    def condition(self, kind: str, name: str = "tiny") -> dict[str, Any]:
+        """The condition; of status and reason "" where it is not there yet."""
+        nothing = {"status": "", "reason": "", "message": ""}
+        return next((item for item in self.status(name).get("conditions", ()) if item["type"] == kind), nothing)
+
+    def wait(
+        self, kind: str, status: str, reason: str | None = None, *, name: str = "tiny", seconds: float = 60
+    ) -> dict[str, Any]:
+        """Waits until the condition reads so, and gives it."""
+
+        def reads_so() -> bool:
+            found = self.condition(kind, name)
+            return found["status"] == status and reason in (None, found["reason"])
+
+        try:
+            wait_for(reads_so, f"{kind}={status} {reason or ''} of {name}", seconds=seconds)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; its status is {self.status(name)}") from None
+        return self.condition(kind, name)
+
+    def jobs(self, name: str | None = None) -> list[dict[str, Any]]:
+        """The Jobs in the namespace, or those of one CheckpointEval, from the oldest on."""
+        query = {} if name is None else {"labelSelector": f"{OWNER}={self.get(name)['metadata']['uid']}"}
+        found = self.api.items(f"/apis/batch/v1/namespaces/{self.namespace}/jobs", **query)
+        return sorted(found, key=lambda job: job["metadata"]["creationTimestamp"])
+
+    def wait_for_job(self, name: str = "tiny", *, seconds: float = 60) -> dict[str, Any]:
+        """The one Job of a CheckpointEval that has not ended, as soon as it is there."""
+        found: list[dict[str, Any]] = []
+
+        def there() -> bool:
+            found[:] = [job for job in self.jobs(name) if not _ended(job)]
+            return bool(found)
+
+        wait_for(there, f"a Job of {name}", seconds=seconds)
+        assert len(found) == 1, f"{name} has {len(found)} Jobs at once"
+        return found[0]
+
+    def slices(self, name: str = "tiny") -> tuple[Slice, ...]:
+        """The plan of a CheckpointEval's newest Job, as its pods have it mounted."""
+        job = self.jobs(name)[-1]
+        plan = next(item for item in job["spec"]["template"]["spec"]["volumes"] if item["name"] == "plan")
+        entries: dict[str, bytes] = {}
+        for source in plan["projected"]["sources"]:
+            path = f"/api/v1/namespaces/{self.namespace}/configmaps/{source['configMap']['name']}"
+            data = self.api.get(path).get("binaryData", {})
+            entries |= {key: base64.b64decode(value) for key, value in data.items()}
+        return read_slices(entries)
+
+    def addresses(self, name: str = "tiny") -> list[UnitAddress]:
+        return [part.order.address(unit) for part in self.slices(name) for unit in part.units]
+
+    def work(self, name: str = "tiny", *, fail: Collection[tuple[int, str]] = (), pods_too: bool = True) -> None:
+        """Does a Job's work: every unit is committed, but for (step, task) in `fail`, which fail for good; then its
+        pods end as evaluators do."""
+        job = self.wait_for_job(name)
+        failed_slices: set[int] = set()
+        for part in self.slices(name):
+            for unit in part.units:
+                address = part.order.address(unit)
+                if (address.step, address.task) in fail:
+                    failed_slices.add(part.index)
+                    error = CheckpointError(f"step {address.step}: no lm_head in it", reason="TensorMissing")
+                    record_failure(self.results, address, error, "task", 1, part.order.retry)
+                else:
+                    commit(self.results, address)
+        if pods_too:
+            self.end_pods(job, lambda index: 3 if index in failed_slices else 0)
+
+    def end_pods(self, job: Mapping[str, Any], exit_code: Callable[[int], int] = lambda _: 0) -> None:
+        """Plays the Job's pods, as many at once as it starts, until all of its indexes have had one."""
+        ended: set[int] = set()
+        job_name = job["metadata"]["name"]
+        while len(ended) < job["spec"]["completions"]:
+            for pod in pods.wait_for_pods(self.api, self.namespace, job_name, 1):
+                index = pods.index_of(pod)
+                code = exit_code(index)
+                pods.play(self.api, pod, code, reason="Error" if code else None)
+                ended.add(index)
+
+    def events(self, name: str = "tiny") -> list[tuple[str, str]]:
+        """Reasons and messages, in the order of their making."""
+        found = self.api.items(
+            f"/api/v1/namespaces/{self.namespace}/events", fieldSelector=f"involvedObject.name={name}"
+        )
+        return [(item["reason"], item["message"]) for item in found]
+
+
+def operator_settings(server: S3Server, uri: str, folder: Path, **further: Any) -> dict[str, Any]:
+    """Settings with the server as the one store, and the operator's own credentials for it as a mounted Secret."""
+    credentials = folder / "credentials"
+    credentials.mkdir(parents=True, exist_ok=True)
+    (credentials / "AWS_ACCESS_KEY_ID").write_text(server.access_key)
+    (credentials / "AWS_SECRET_ACCESS_KEY").write_text(server.secret_key)
+    store = {"prefix": uri, "endpoint": server.endpoint, "region": "us-east-1", "credentials": str(credentials)}
+    return {"stores": [store], "evaluator": {"image": "registry.example/evaluator:test", "gpuResource": ""}, **further}
+
+
+def _ended(job: Mapping[str, Any]) -> bool:
+    conditions = job.get("status", {}).get("conditions", ())
+    return any(item["type"] in ("Complete", "Failed") and item["status"] == "True" for item in conditions)
