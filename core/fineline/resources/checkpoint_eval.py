@@ -1,74 +1,105 @@
 """CheckpointEval: evaluate these checkpoints on this suite.
 
-The one definition: the CRD, the command's validation, the chart's schema and the reference page are made from it.
+The one definition: the CRD, the command's validation, the chart's schema and the reference page are made from it. A
+description ends with the default where it is no plain value; plain ones are added from the declaration.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections import Counter
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from fineline.engine_arguments import refusal
 from fineline.resources.fields import (
     BranchName,
     DomainName,
+    LabelledName,
     LabelValue,
+    MapKey,
     ObjectName,
     ResourceModel,
+    Rule,
     SeriesName,
     Step,
     StoreUri,
     TaskName,
     Tokens,
 )
+from fineline.resources.pod_template import PodTemplateValues
 
 MAX_TASKS = 256
 MAX_PINNED = 1024
 MAX_POSITIONS = 512
+YEAR = 365 * 86_400
+"""In seconds."""
+
+
+Count = Annotated[int, Field(ge=1, le=10**6)]
+Large = Annotated[int, Field(ge=1, le=10**15)]
 
 
 class Run(ResourceModel):
     """The pretraining run that the checkpoints belong to."""
 
-    name: SeriesName = Field(description="The series' key in every result.")
-    family: SeriesName | None = Field(None, description="Runs of one family (sizes of one recipe) are compared.")
-    parameters: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Number of parameters. Default: counted from the weights."
+    name: SeriesName = Field(
+        description="The series' key in every result: evaluations with the same name continue one trajectory."
     )
-    tokens_per_step: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Tokens that one optimizer step sees. Places steps on the token axis where names don't."
+    family: SeriesName | None = Field(
+        None, description="Runs of one family (sizes of one recipe) are compared. Default: the run stands alone."
     )
-    strategy: dict[LabelValue, LabelValue] = Field(
+    parameters: Large | None = Field(None, description="Number of parameters. Default: counted from the weights.")
+    tokens_per_step: Large | None = Field(
+        None,
+        description="Tokens that one optimizer step sees: places steps on the token axis. Default: tokens are known "
+        "only where names or metadata say them.",
+    )
+    strategy: dict[MapKey, LabelValue] = Field(
         default_factory=dict,
         max_length=64,
-        description="Labels that analyses compare, such as architecture, data, learningRate, batchTokens, schedule.",
+        description="Labels that analyses compare, such as architecture, data, learningRate, batchTokens, schedule. "
+        "Values are text: write numbers in quotes. Default: none.",
     )
 
 
 class Select(ResourceModel):
     """Which of the complete checkpoints: at most one of `steps`, `every`, `last`; `from` and `to` narrow the rest."""
 
-    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_PINNED, strict=False)] | None = Field(
-        None, description="Exactly these steps."
+    rules = (
+        Rule(
+            "[has(self.steps), has(self.every), has(self.last)].filter(given, given).size() <= 1",
+            "choose one of steps, every and last",
+            lambda select: [select.steps, select.every, select.last].count(None) >= 2,
+        ),
+        Rule(
+            "!(has(self.steps) && (has(self.from) || has(self.to)))",
+            "has steps and from/to: steps are exact, leave from and to out",
+            lambda select: select.steps is None or (select.from_ is None and select.to is None),
+        ),
+        Rule(
+            "!(has(self.from) && has(self.to)) || self.from <= self.to",
+            "from is after to",
+            lambda select: select.from_ is None or select.to is None or select.from_ <= select.to,
+            detail=lambda select: f"{select.from_:,} > {select.to:,}",
+        ),
     )
-    every: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Every N-th checkpoint in order, the first included."
-    )
-    last: Annotated[int, Field(ge=1)] | None = Field(None, description="The newest N checkpoints.")
-    from_: Step | None = Field(None, alias="from", description="Only steps from this one on.")
-    to: Step | None = Field(None, description="Only steps up to this one.")
 
-    @model_validator(mode="after")
-    def _one_way_to_choose(self) -> Self:
-        chosen = [name for name in ("steps", "every", "last") if getattr(self, name) is not None]
-        if len(chosen) > 1:
-            raise ValueError(f"has {' and '.join(chosen)}: choose one of them")
-        if self.steps is not None and (self.from_ is not None or self.to is not None):
-            raise ValueError("has steps and from/to: steps are exact, leave from and to out")
-        if self.from_ is not None and self.to is not None and self.from_ > self.to:
-            raise ValueError(f"from ({self.from_}) is after to ({self.to})")
-        return self
+    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_PINNED, strict=False)] | None = Field(
+        None, description="Exactly these optimizer steps, in every branch that has them. Default: not chosen by step."
+    )
+    every: Count | None = Field(
+        None, description="Every N-th checkpoint in the order of steps, the first included. Default: each one."
+    )
+    last: Count | None = Field(None, description="The newest N complete checkpoints. Default: all of them.")
+    from_: Step | None = Field(
+        None,
+        alias="from",
+        description="Only optimizer steps from this one on, before every and last. Default: the first.",
+    )
+    to: Step | None = Field(
+        None, description="Only optimizer steps up to this one, before every and last. Default: the newest."
+    )
 
 
 class Pinned(ResourceModel):
@@ -76,8 +107,10 @@ class Pinned(ResourceModel):
 
     branch: BranchName = Field("main", description="The branch of the run.")
     step: Step = Field(description="The optimizer step.")
-    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
-        None, description="The checkpoint digest; if the checkpoint changed since, it fails with CheckpointChanged."
+    digest: Annotated[str, Field(min_length=64, max_length=64, pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None,
+        description="The checkpoint's digest in 64 hexadecimal digits: if the checkpoint changed since, it fails with "
+        "CheckpointChanged. Default: whatever lies there.",
     )
 
 
@@ -86,37 +119,57 @@ class NamedPosition(ResourceModel):
 
     branch: BranchName = Field("main", description="The branch of the run.")
     step: Step = Field(description="The optimizer step.")
-    tokens: Tokens | None = Field(None, description="Tokens seen by then.")
+    tokens: Tokens | None = Field(
+        None, description="Tokens seen by then. Default: step times run.tokensPerStep, where that is given."
+    )
 
 
 class PositionsFrom(ResourceModel):
+    """A ConfigMap with positions."""
+
     config_map: ObjectName = Field(description="Name of a ConfigMap whose key positions.yaml holds the mapping.")
 
 
 class Checkpoints(ResourceModel):
     """Where the checkpoints are and how to read them."""
 
-    uri: StoreUri = Field(description="One checkpoint, or a prefix that holds many.")
-    select: Select | None = Field(None, description="Which of them. Default: all complete ones.")
-    pinned: Annotated[tuple[Pinned, ...], Field(min_length=1, max_length=MAX_PINNED, strict=False)] | None = Field(
-        None, description="Instead of select: exactly these (what a CheckpointSource writes)."
+    rules = (
+        Rule(
+            "!(has(self.select) && has(self.pinned))",
+            "has select and pinned: choose one of them",
+            lambda checkpoints: checkpoints.select is None or checkpoints.pinned is None,
+        ),
+        Rule(
+            "!(has(self.positions) && has(self.positionsFrom))",
+            "has positions and positionsFrom: choose one of them",
+            lambda checkpoints: "positions" not in checkpoints.model_fields_set or checkpoints.positions_from is None,
+        ),
     )
-    positions: dict[LabelValue, NamedPosition] = Field(
+
+    uri: StoreUri = Field(
+        description="One checkpoint, or a prefix that holds many: s3://bucket/prefix/. It must belong to one of the "
+        "chart's stores."
+    )
+    select: Select | None = Field(None, description="Which of them to evaluate. Default: all complete ones.")
+    pinned: Annotated[tuple[Pinned, ...], Field(min_length=1, max_length=MAX_PINNED, strict=False)] | None = Field(
+        None, description="Instead of select: exactly these (what a CheckpointSource writes). Default: not pinned."
+    )
+    positions: dict[MapKey, NamedPosition] = Field(
         default_factory=dict,
         max_length=MAX_POSITIONS,
-        description="Positions of checkpoints whose folder names can't be read, by folder name.",
+        description="Positions of checkpoints by folder name, where it can't be read. Default: names are read.",
     )
-    positions_from: PositionsFrom | None = Field(None, description="The same in a ConfigMap, for more than 512.")
-    tokenizer: StoreUri | None = Field(None, description="Folder of the tokenizer, when checkpoints carry none.")
-    config: StoreUri | None = Field(None, description="The config.json, when checkpoints carry none.")
+    positions_from: PositionsFrom | None = Field(
+        None, description=f"The same in a ConfigMap, for more than {MAX_POSITIONS}. Default: names are read."
+    )
+    tokenizer: StoreUri | None = Field(
+        None, description="Folder of the tokenizer, when checkpoints carry none. Default: each checkpoint's own."
+    )
+    config: StoreUri | None = Field(
+        None, description="The config.json, when checkpoints carry none. Default: each checkpoint's own."
+    )
     allow_pickle: bool = Field(False, description="Read pytorch_model*.bin (with weights_only) as well.")
     requester_pays: bool = Field(False, description="Pay for requests to a requester-pays bucket.")
-
-    @model_validator(mode="after")
-    def _pinned_or_selected(self) -> Self:
-        if self.pinned is not None and self.select is not None:
-            raise ValueError("has select and pinned: choose one of them")
-        return self
 
 
 class SuiteTaskSpec(ResourceModel):
@@ -126,56 +179,80 @@ class SuiteTaskSpec(ResourceModel):
     shots: Annotated[int, Field(ge=0, le=64)] | None = Field(
         None, description="Examples before each question. Default: the task's own."
     )
-    limit: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="A fixed random sample of this many documents. Default: all."
+    limit: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
+        None, description="A fixed random sample of this many documents. Default: all of them."
     )
-    domain: DomainName = Field(description="The ability that the task measures.")
+    domain: DomainName = Field(
+        description="The ability that the task measures: exam, language, knowledge, understanding, reasoning, or more."
+    )
+
+
+def _repeated(suite: SuiteSpec) -> list[str]:
+    counts = Counter(task.task for task in suite.tasks or ())
+    return sorted(name for name, count in counts.items() if count > 1)
 
 
 class SuiteSpec(ResourceModel):
     """What to evaluate on: a built-in suite, or one of your own."""
 
-    name: SeriesName | None = Field(None, description="A built-in suite: fine-line, fine-line-mini, loss.")
+    rules = (
+        Rule(
+            "!(has(self.name) && has(self.configMap))",
+            "has name and configMap: choose one of them",
+            lambda suite: suite.name is None or suite.config_map is None,
+        ),
+        Rule(
+            "has(self.name) || has(self.configMap) || has(self.tasks)",
+            "needs name, configMap or tasks",
+            lambda suite: (suite.name, suite.config_map, suite.tasks) != (None, None, None),
+        ),
+        Rule(
+            "!has(self.tasks) || self.tasks.all(one, self.tasks.exists_one(other, other.task == one.task))",
+            "tasks lists a task more than once",
+            lambda suite: not _repeated(suite),
+            field="tasks",
+            detail=lambda suite: ", ".join(_repeated(suite)),
+        ),
+    )
+
+    name: SeriesName | None = Field(
+        None, description="A built-in suite: fine-line, fine-line-mini or loss. Default: configMap or tasks instead."
+    )
     config_map: ObjectName | None = Field(
-        None, description="A ConfigMap with suite.yaml and task YAMLs (without a cluster: a folder of that name)."
+        None,
+        description="A ConfigMap with suite.yaml and task YAMLs (without a cluster: a folder of that name). Default: "
+        "name or tasks instead.",
     )
     tasks: Annotated[tuple[SuiteTaskSpec, ...], Field(min_length=1, max_length=MAX_TASKS, strict=False)] | None = Field(
-        None, description="Replaces the suite's list."
+        None, description="Replaces the suite's list of tasks; each once. Default: the suite's own."
     )
-    datasets: StoreUri | None = Field(None, description="A data-set mirror, for machines without a way out.")
+    datasets: StoreUri | None = Field(
+        None, description="A data-set mirror, for clusters without a way out. Default: the chart's; else the hub."
+    )
     allow_code_execution: bool = Field(False, description="Let tasks run programs that the model wrote.")
-
-    @model_validator(mode="after")
-    def _exactly_one_source(self) -> Self:
-        if self.name is not None and self.config_map is not None:
-            raise ValueError("has name and configMap: choose one of them")
-        if self.name is None and self.config_map is None and self.tasks is None:
-            raise ValueError("needs name, configMap or tasks")
-        return self
-
-    @model_validator(mode="after")
-    def _each_task_once(self) -> Self:
-        names = [task.task for task in self.tasks or ()]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(f"tasks lists {', '.join(repeated)} more than once")
-        return self
 
 
 class Engine(ResourceModel):
     """The engine that scores."""
 
-    backend: Literal["vllm", "transformers"] = Field("vllm", description="vllm, or transformers where vLLM can't.")
+    backend: Literal["vllm", "transformers"] = Field(
+        "vllm", description="vllm, or transformers where vLLM lacks the architecture."
+    )
     dtype: Literal["bfloat16", "float16", "float32"] = Field("bfloat16", description="The type to compute in.")
     max_model_len: Annotated[int, Field(ge=16, le=10_000_000)] | None = Field(
         None, description="The window in tokens. Default: the model's own."
     )
-    tensor_parallel_size: Annotated[int, Field(ge=1, le=64)] = Field(1, description="GPUs that share one model.")
+    tensor_parallel_size: Annotated[int, Field(ge=1, le=64)] = Field(
+        1, description="GPUs that share one model; each pod asks for as many."
+    )
     add_bos: bool | None = Field(
         None, description="Put the beginning-of-sequence token before prompts. Default: as the tokenizer does."
     )
-    args: dict[LabelValue, Any] = Field(
-        default_factory=dict, max_length=64, description="Further vLLM engine arguments, by their vLLM names."
+    args: dict[MapKey, Any] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Further vLLM engine arguments, by their vLLM names, such as max_num_seqs. Those that would break "
+        "the seal of a unit or run foreign code are refused. Default: none.",
     )
 
     @field_validator("args")
@@ -190,30 +267,79 @@ class Engine(ResourceModel):
 class Pods(ResourceModel):
     """The pods that do the work."""
 
-    parallelism: Annotated[int, Field(ge=1, le=1024)] = Field(1, description="Pods at once.")
-    attempts: Annotated[int, Field(ge=1, le=20)] = Field(3, description="Tries per unit; evictions don't count.")
-    deadline_seconds: Annotated[int, Field(ge=60)] | None = Field(None, description="Seconds the Job may take.")
-    service_account_name: ObjectName | None = Field(None, description="For workload identity.")
-    secret_name: ObjectName | None = Field(None, description="A Secret with AWS_* keys, for the pods only.")
-    template: dict[str, Any] = Field(
-        default_factory=dict, description="A partial PodTemplateSpec, merged over the operator's."
+    parallelism: Annotated[int, Field(ge=1, le=1024)] = Field(
+        1, description="Pods at once. Can be changed while they run."
+    )
+    attempts: Annotated[int, Field(ge=1, le=20)] = Field(
+        3, description="Tries per unit before its failure is recorded; evictions don't count."
+    )
+    deadline_seconds: Annotated[int, Field(ge=60, le=YEAR)] | None = Field(
+        None, description="Seconds that the Job may take, from its start. Default: as long as it takes."
+    )
+    service_account_name: ObjectName | None = Field(
+        None, description="The pods' service account, for workload identity. Default: the namespace's default one."
+    )
+    secret_name: ObjectName | None = Field(
+        None,
+        description="A Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, as environment of the pods only. "
+        "Default: the service account's identity.",
+    )
+    template: PodTemplateValues = Field(
+        default_factory=dict,
+        description="A partial PodTemplateSpec, merged over the operator's: nodeSelector, tolerations, resources, "
+        "volumes and so on. Default: the operator's as it is.",
+    )
+
+
+IMMUTABLE = ("run", "checkpoints", "suite", "engine", "results")
+"""What a result depends on: it can't change after creation, nor be added or removed."""
+
+
+def _immutable(name: str) -> Rule:
+    return Rule(
+        f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
+        f"{name} can't change: make a new CheckpointEval; results that still hold are reused",
+        field=name,
     )
 
 
 class CheckpointEvalSpec(ResourceModel):
     """What to evaluate, on what, with what, and where to."""
 
-    run: Run = Field(description="The pretraining run that the checkpoints belong to.")
-    checkpoints: Checkpoints = Field(description="Where the checkpoints are and how to read them.")
-    suite: SuiteSpec = Field(description="What to evaluate on.")
-    engine: Engine = Field(default_factory=Engine, description="The engine that scores.")
-    pods: Pods = Field(default_factory=Pods, description="The pods that do the work.")
-    queue_name: ObjectName | None = Field(None, description="A Kueue LocalQueue.")
-    priority_class_name: ObjectName | None = Field(None, description="A Kueue WorkloadPriorityClass.")
-    results: StoreUri | None = Field(None, description="Where results go. Default: the chart's.")
-    suspend: bool = Field(False, description="Start nothing, and stop what runs.")
-    ttl_seconds_after_finished: Annotated[int, Field(ge=0)] = Field(
-        604_800, description="Seconds that the finished Job is kept. The CheckpointEval stays until deleted."
+    rules = (
+        *(_immutable(name) for name in IMMUTABLE),
+        Rule(
+            "!has(self.priorityClassName) || has(self.queueName)",
+            "priorityClassName needs queueName: it orders the workloads of a Kueue queue",
+            lambda spec: spec.priority_class_name is None or spec.queue_name is not None,
+        ),
+    )
+
+    run: Run = Field(description="The pretraining run that the checkpoints belong to. Immutable.")
+    checkpoints: Checkpoints = Field(description="Where the checkpoints are and how to read them. Immutable.")
+    suite: SuiteSpec = Field(description="What to evaluate on: a built-in suite, or one of your own. Immutable.")
+    engine: Engine = Field(
+        default_factory=Engine,
+        description="The engine that scores. Immutable. Default: vLLM in bfloat16, with the model's own window.",
+    )
+    pods: Pods = Field(
+        default_factory=Pods,
+        description="The pods that do the work. Default: one at a time, three tries per unit.",
+    )
+    queue_name: LabelledName | None = Field(
+        None, description="A Kueue LocalQueue of the namespace, which admits the Job. Default: started at once."
+    )
+    priority_class_name: LabelledName | None = Field(
+        None, description="A Kueue WorkloadPriorityClass; needs queueName. Default: Kueue's own priority."
+    )
+    results: StoreUri | None = Field(
+        None, description="Where results go: s3://bucket/prefix/. Immutable. Default: the chart's results."
+    )
+    suspend: bool = Field(False, description="Start nothing, and stop what runs; what is published stays.")
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=10 * YEAR)] = Field(
+        604_800,
+        description="Seconds that the finished Job and its pods are kept (at least 300). The CheckpointEval itself "
+        "stays until deleted.",
     )
 
 

@@ -1,21 +1,49 @@
 """The base of every resource model, and the field types that several of them share.
 
-YAML says camelCase, Python says snake_case; both come from one declaration. Unknown fields are refused.
+YAML says camelCase, Python says snake_case; both come from one declaration. Unknown fields are refused, null stands for
+absent (as on an API server), and what a single field can't say is a `Rule`, the same here and in the CRD.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 GROUP = "fineline.dev"
 VERSION = "v1alpha1"
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a model demands of several fields at once: `cel` says to the API server what `holds` says here.
+
+    `field` is the one to point at, empty for the object itself. `detail` adds to the message what the API server can't.
+    A rule on what may change has no `holds`: only the API server sees the object as it was before.
+    """
+
+    cel: str
+    message: str
+    holds: Callable[[Any], bool] | None = None
+    field: str = ""
+    detail: Callable[[Any], str] | None = None
+
+    def as_validation(self) -> dict[str, str]:
+        """The rule as a CRD's schema has it."""
+        place = {"fieldPath": f".{self.field}"} if self.field else {}
+        return {"rule": self.cel, "message": self.message} | place
+
+
 class ResourceModel(BaseModel):
     """Frozen, strict about names and types; read and written with the names of the YAML."""
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+    null_is_absent: ClassVar[bool] = True
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -31,19 +59,34 @@ class ResourceModel(BaseModel):
         """The model as plain values under the YAML's names, without what was left to its default."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        if cls.rules:
+            handler.resolve_ref_schema(schema)["x-kubernetes-validations"] = [
+                rule.as_validation() for rule in cls.rules
+            ]
+        return schema
 
-def _plain_folder_name(value: str) -> str:
-    if value in {".", ".."}:
-        message = "must be a plain name, not a relative path"
-        raise ValueError(message)
-    return value
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, values: Any) -> Any:
+        if not cls.null_is_absent or not isinstance(values, dict):
+            return values
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        return {name: value for name, value in values.items() if value is not None or name not in known}
+
+    @model_validator(mode="after")
+    def _rules_hold(self) -> Self:
+        broken = [rule for rule in self.rules if rule.holds is not None and not rule.holds(self)]
+        if broken:
+            raise ValueError(
+                "; ".join(rule.message + (f" ({rule.detail(self)})" if rule.detail else "") for rule in broken)
+            )
+        return self
 
 
-SeriesName = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
-    AfterValidator(_plain_folder_name),
-]
+SeriesName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 """A name that becomes a folder among the results: letters, digits, `.`, `_`, `-`, and no path."""
 
 TaskName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
@@ -54,11 +97,13 @@ DomainName = Annotated[str, StringConstraints(min_length=1, max_length=64, patte
 
 BranchName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
-ObjectName = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"),
-]
+_DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+
+ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_DNS_SUBDOMAIN)]
 """The name of a Kubernetes object: a DNS subdomain."""
+
+LabelledName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_DNS_SUBDOMAIN)]
+"""The name of an object that a label names, which bounds it to 63 characters."""
 
 StoreUri = Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=r"^(s3://[^/]+(/.*)?|file:.+)$")]
 """`s3://bucket/prefix/` or, on one machine, `file:///folder/`."""
@@ -67,7 +112,7 @@ PATTERN_WORDS = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": "must be letters, digits, `.`, `_` and `-`, a letter or digit first",
     r"^[A-Za-z0-9][A-Za-z0-9._+-]*$": "must be letters, digits, `.`, `_`, `+` and `-`, a letter or digit first",
     r"^[a-z][a-z0-9-]*$": "must be small letters, digits and `-`, and start with a letter",
-    r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": "must be the name of a Kubernetes object: small letters, digits, `-` and `.`",
+    _DNS_SUBDOMAIN: "must be the name of a Kubernetes object: small letters, digits, `-` and `.`",
     r"^(s3://[^/]+(/.*)?|file:.+)$": "must be s3://bucket/prefix/ or file:///folder/",
     r"^[0-9a-f]{64}$": "must be a SHA-256 digest in 64 hexadecimal digits",
 }
@@ -75,4 +120,5 @@ PATTERN_WORDS = {
 
 Tokens = Annotated[int, Field(ge=0, le=10**18)]
 Step = Annotated[int, Field(ge=0, le=10**12 - 1)]
+MapKey = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 LabelValue = Annotated[str, StringConstraints(max_length=256)]

@@ -122,6 +122,12 @@ class Reason(StrEnum):
         "The operator's credentials for the store are missing, wrong or not enough (it lists and reads small files).",
         "Mend the chart's `stores[].credentials` or the bucket's policy.",
     )
+    RESULT_UNREADABLE = (
+        "ResultUnreadable",
+        _NOT_PLANNED,
+        "A file among the results can't be read: truncated, foreign, or of a newer Fineline.",
+        "See the message for its name; upgrade the operator, or move the file away.",
+    )
     NO_CHECKPOINT = (
         "NoCheckpoint",
         _NOT_PLANNED,
@@ -189,6 +195,24 @@ class Reason(StrEnum):
         ("Planned=Unknown", *_PASSING),
         "The store did something unexpected; the message names the URI.",
         "Wait: it is tried again with growing pauses. If it stays, see the operator's log.",
+    )
+    STORE_FULL = (
+        "StoreFull",
+        ("Planned=Unknown", *_PASSING),
+        "The store has no space left.",
+        "Make room: it is tried again with growing pauses.",
+    )
+    OBJECT_CHANGED = (
+        "ObjectChanged",
+        ("Planned=Unknown", *_PASSING),
+        "A file was overwritten between listing and reading it.",
+        "Wait: it is tried again.",
+    )
+    OBJECT_NOT_FOUND = (
+        "ObjectNotFound",
+        ("Planned=Unknown", *_PASSING),
+        "A file was deleted between listing and reading it.",
+        "Wait: it is tried again.",
     )
     CLUSTER_UNAVAILABLE = (
         "ClusterUnavailable",

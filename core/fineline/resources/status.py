@@ -77,12 +77,16 @@ class CheckpointEvalStatus(StatusModel):
 
     observed_generation: int | None = Field(None, description="The generation of the spec that this is about.")
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
-        (), description="Planned, Admitted, Succeeded, Reconciling, Stalled."
+        (),
+        description="Planned, Admitted, Succeeded, Reconciling, Stalled: one of each once the operator has looked.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     plan: PlanStatus | None = Field(None, description="What there is to do.")
     progress: ProgressStatus | None = Field(None, description="How far the work is.")
     failures: Annotated[tuple[Failure, ...], Field(max_length=MAX_FAILURES)] = Field(
-        (), description=f"The first {MAX_FAILURES} failures; all of them are in the store."
+        (),
+        description=f"The first {MAX_FAILURES} failures; all of them are in the store.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     results: str | None = Field(None, description="Where the run's results lie.")
     job_name: str | None = Field(None, description="The Job that does the work.")

@@ -1,0 +1,164 @@
+"""Specs of CheckpointEvals for hypothesis: mostly right, with values at each bound and a hostile one here and there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+Values = st.SearchStrategy[Any]
+
+_HOSTILE_NAMES = ("", ".", "..", "../x", "a/b", "a b", "-a", "a-", "A_b", "a\n", "é", "a\0", "%2e", "a..b", "a.-b")
+_INTEGERS = (-1, 0, 1, 15, 16, 20, 21, 59, 60, 64, 65, 1024, 1025, 10**6, 10**6 + 1, 10**7, 10**7 + 1, 10**9, 10**9 + 1)
+_LARGE = (31_536_000, 31_536_001, 315_360_001, 10**12 - 1, 10**12, 10**15, 10**15 + 1, 10**18, 10**18 + 1, 2**63 - 1)
+_WRONG = st.sampled_from(([], {}, "text", "1", True, 1, -0.5, 1e300, [None], {"a": {}}))
+
+
+def _rarely(rare: Values, else_: Values) -> Values:
+    # A number that hypothesis does not favour: one in forty fields, so that about half of all specs are right.
+    return st.integers(0, 39).flatmap(lambda roll: rare if roll == 23 else else_)
+
+
+def _mostly(right: Values, hostile: Values) -> Values:
+    return _rarely(hostile | _WRONG, right)
+
+
+def names(longest: int) -> Values:
+    """Names at and past a length, and hostile ones."""
+    lengths = st.sampled_from(("x" * longest, "x" * (longest + 1)))
+    return _mostly(st.sampled_from(("amber-7b", "a", "llama.2")), lengths | st.sampled_from(_HOSTILE_NAMES) | st.text())
+
+
+def texts(longest: int) -> Values:
+    """Free text at and past a length, in characters of several bytes as well."""
+    lengths = st.sampled_from(("", "é" * longest, "é" * (longest + 1), "\U0001f600" * longest, "a\nb"))
+    return _mostly(st.sampled_from(("llama", "3e-4")), lengths | st.text())
+
+
+def integers(*right: int) -> Values:
+    return _mostly(st.sampled_from(right), st.sampled_from(_INTEGERS + _LARGE))
+
+
+def uris() -> Values:
+    right = st.sampled_from(("s3://bucket/prefix/", "s3://bucket", "file:///data/"))
+    wrong = ("s3://", "s3:///x", "https://x/y", "/data", "s3://b/a\nb", "S3://b/", "file:", "s3://" + "b" * 2043)
+    return _mostly(right, st.sampled_from((*wrong, "s3://" + "b" * 2044)))
+
+
+def booleans() -> Values:
+    return _mostly(st.booleans(), st.sampled_from(("yes", 0, 1)))
+
+
+def one_of(*right: str) -> Values:
+    return _mostly(st.sampled_from(right), st.sampled_from(("", "VLLM", "int8")))
+
+
+def a_map(keys: Values, values: Values, largest: int = 3) -> Values:
+    return st.dictionaries(keys.filter(lambda key: isinstance(key, str)), values, max_size=largest)
+
+
+def block(required: dict[str, Values], optional: dict[str, Values]) -> Values:
+    """An object with some of its optional fields, sometimes with one more or one less than it may have."""
+    whole = st.fixed_dictionaries(required, optional=optional)
+    odd = st.one_of(
+        whole.map(lambda value: value | {"unknownField": 1}),
+        st.fixed_dictionaries({}, optional={**required, **optional}),
+    )
+    return _rarely(odd, whole)
+
+
+def _position(*, pinned: bool) -> Values:
+    digest = _mostly(st.just("a" * 64), st.sampled_from(("a" * 63, "a" * 65, "A" * 64, "g" * 64)))
+    last = {"digest": digest} if pinned else {"tokens": integers(0, 10**18)}
+    return block({"step": integers(0, 5, 10**12 - 1)}, {"branch": texts(256).filter(lambda text: text != "")} | last)
+
+
+def _list(values: Values) -> Values:
+    return _mostly(st.lists(values, min_size=1, max_size=3), st.just([]))
+
+
+def _template() -> Values:
+    labels = a_map(names(317), st.none() | names(63))
+    part = st.none() | _list(block({"name": names(63)}, {"image": st.text(max_size=3), "resources": st.none()}))
+    spec = block(
+        {},
+        {
+            "nodeSelector": st.none() | labels,
+            "containers": part,
+            "volumes": part,
+            "tolerations": st.none() | _list(st.fixed_dictionaries({"key": st.text(max_size=3)})),
+            "restartPolicy": st.none(),
+            "hostNetwork": st.booleans() | st.none(),
+        },
+    )
+    metadata = st.fixed_dictionaries({}, optional={"labels": st.none() | labels, "name": st.text(max_size=3)})
+    return st.fixed_dictionaries({}, optional={"metadata": st.none() | metadata, "spec": st.none() | spec})
+
+
+def specs() -> Values:
+    """A spec as plain values. Nulls stand only where the model and the API server treat them alike; engine arguments
+    are such as the command takes, for the API server knows nothing of their names."""
+    select = block(
+        {},
+        {
+            "steps": _list(integers(0, 5)),
+            "every": integers(1, 10**6),
+            "last": integers(1, 7),
+            "from": integers(0, 10),
+            "to": integers(5, 20),
+        },
+    )
+    task = block(
+        {"task": names(128), "domain": _mostly(st.sampled_from(("exam", "a-b")), names(64))},
+        {"shots": integers(0, 5, 64) | st.none(), "limit": integers(1, 100, 10**9) | st.none()},
+    )
+    checkpoints = block(
+        {"uri": uris()},
+        {
+            "select": select,
+            "pinned": _list(_position(pinned=True)),
+            "positions": a_map(texts(256), _position(pinned=False)),
+            "positionsFrom": block({"configMap": names(253)}, {}),
+            "tokenizer": uris(),
+            "allowPickle": booleans(),
+        },
+    )
+    suite = block({"name": names(128)}, {"tasks": _list(task), "configMap": names(253), "datasets": uris()})
+    engine = block(
+        {},
+        {
+            "backend": one_of("vllm", "transformers"),
+            "dtype": one_of("bfloat16", "float32"),
+            "maxModelLen": integers(16, 10**7) | st.none(),
+            "tensorParallelSize": integers(1, 64),
+            "addBos": booleans() | st.none(),
+            "args": st.dictionaries(st.just("threads"), st.none() | st.integers(0, 9) | st.text(max_size=3)),
+        },
+    )
+    pods = block(
+        {},
+        {
+            "parallelism": integers(1, 1024),
+            "attempts": integers(1, 20),
+            "deadlineSeconds": integers(60, 31_536_000),
+            "serviceAccountName": names(253),
+            "secretName": names(253),
+            "template": _template(),
+        },
+    )
+    run = block(
+        {"name": names(128)},
+        {"family": names(128), "parameters": integers(1, 10**15), "strategy": a_map(texts(256), texts(256))},
+    )
+    return block(
+        {"run": run, "checkpoints": checkpoints, "suite": suite},
+        {
+            "engine": engine,
+            "pods": pods,
+            "queueName": names(63),
+            "priorityClassName": names(63),
+            "results": uris(),
+            "suspend": booleans(),
+            "ttlSecondsAfterFinished": integers(0, 604_800),
+        },
+    )
