@@ -233,7 +233,7 @@ class SliceWork:
     def _published(self, outcome: Outcome) -> None:
         """Runs in the publishing thread."""
         address = outcome.unit.address
-        name = f"step {address.step}" if address.branch == "main" else f"{address.branch}, step {address.step}"
+        name = address.checkpoint_name
         if outcome.error is not None:
             log.error("%s at %s: not published: %s", address.task, name, outcome.error)
             self._attempts.take_back(address)  # scored well: the store was at fault

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fineline.errors import SpecError
 from fineline.plan.keys import SEED, KeyInputs, engine_numerics
-from fineline.results.layout import UnitAddress
+from fineline.results.layout import UnitAddress, checkpoint_name
 
 PLAN_VERSION = 1
 
@@ -45,7 +45,7 @@ class PlannedCheckpoint(PlanModel):
 
     @property
     def name(self) -> str:
-        return f"step {self.step}" if self.branch == "main" else f"{self.branch}, step {self.step}"
+        return checkpoint_name(self.branch, self.step)
 
     @property
     def size(self) -> int:

@@ -4,7 +4,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fineline.results.layout import UnitAddress
-from fineline.results.observing import UnitState, run_states, unit_states
+from fineline.results.observing import (
+    FailedUnit,
+    UnitState,
+    first_failures,
+    planned_states,
+    run_states,
+    unit_states,
+)
 from fineline.results.recording import (
     forget_failure,
     read_attempt,
@@ -27,6 +34,7 @@ __all__ = [
     "SAMPLES",
     "SCHEMA_VERSION",
     "AttemptRecord",
+    "FailedUnit",
     "FailureRecord",
     "Manifest",
     "Metrics",
@@ -35,7 +43,9 @@ __all__ = [
     "UnitState",
     "check_writable",
     "committed",
+    "first_failures",
     "forget_failure",
+    "planned_states",
     "publish",
     "publish_documents",
     "read_attempt",

@@ -32,6 +32,11 @@ class UnitAddress:
     key: str
 
     @property
+    def checkpoint_name(self) -> str:
+        """The checkpoint, as messages call it."""
+        return checkpoint_name(self.branch, self.step)
+
+    @property
     def folder(self) -> str:
         return f"{checkpoint_folder(self.run, self.branch, self.step)}task={_encoded(self.task)}/key={self.key}/"
 
@@ -51,6 +56,10 @@ class UnitAddress:
     def attempt(self, number: int) -> str:
         """The record of try `number`, counted from 1."""
         return f"{self.folder}attempt-{number}.json"
+
+
+def checkpoint_name(branch: str, step: int) -> str:
+    return f"step {step}" if branch == "main" else f"{branch}, step {step}"
 
 
 def run_folder(run: str) -> str:
