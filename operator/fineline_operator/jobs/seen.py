@@ -44,6 +44,7 @@ def job_seen(body: Mapping[str, Any]) -> JobSeen:
         made_from=(metadata.get("annotations") or {}).get(MADE_FROM_ANNOTATION, ""),
         queue_name=(metadata.get("labels") or {}).get(QUEUE_LABEL, ""),
         ttl_seconds=spec.get("ttlSecondsAfterFinished"),
+        failed_pods=status.get("failed") or 0,
     )
 
 

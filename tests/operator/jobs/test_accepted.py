@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from fineline.plan import PlanFacts
-from fineline_operator.evaluations.observed import EvaluationSeen
-from fineline_operator.jobs import OWNER_LABEL, job_body, job_seen, pod_projection
+from fineline_operator.evaluations.observed import EvaluationSeen, JobSeen, PodsSeen
+from fineline_operator.jobs import OWNER_LABEL, job_body, job_seen, pod_projection, pods_seen
 from fineline_operator.settings import OperatorSettings
 from support.control_plane import ControlPlane, wait_for
 from support.kube_api import ApiError
+from support.pods import evicted, play, pods_of, wait_for_pods
 
 Created = Callable[..., dict[str, Any]]
 
@@ -112,14 +114,45 @@ def test_a_jobs_name_is_not_cut_in_its_pods_names(cluster: ControlPlane, created
 
 def test_a_job_is_seen_as_it_was_made(cluster: ControlPlane, created: Created, restricted: str) -> None:
     made = created(3, suspended=True, **EVERYTHING)
-    seen = job_seen(cluster.admin.get(f"{jobs(restricted)}/{made['metadata']['name']}"))
-    assert (seen.completions, seen.parallelism, seen.suspended, seen.finished) == (3, 2, True, "")
-    assert (seen.queue_name, seen.ttl_seconds, seen.completed_indexes) == ("research", 300, 0)
+    job = job_seen(cluster.admin.get(f"{jobs(restricted)}/{made['metadata']['name']}"))
+    assert (job.completions, job.parallelism, job.suspended, job.finished) == (3, 2, True, "")
+    assert (job.queue_name, job.ttl_seconds, job.completed_indexes) == ("research", 300, 0)
+
+
+def test_only_the_index_whose_failures_are_recorded_ends(
+    cluster: ControlPlane, created: Created, restricted: str
+) -> None:
+    name = created(2, pods={"parallelism": 2})["metadata"]["name"]
+    first, second = wait_for_pods(cluster.admin, restricted, name, 2)
+    play(cluster.admin, first, 3, message="1 unit failed for good")
+    wait_for(lambda: seen(cluster, restricted, name).failed_indexes == 1, "index 0 to have failed")
+    assert seen(cluster, restricted, name).finished == ""
+    play(cluster.admin, second)
+    wait_for(lambda: seen(cluster, restricted, name).finished, "the Job's end")
+    ended = seen(cluster, restricted, name)
+    assert (ended.finished, ended.finished_reason, ended.completed_indexes) == ("Failed", "FailedIndexes", 1)
+
+
+def test_a_pod_that_is_moved_away_or_stopped_is_replaced_and_not_counted(
+    cluster: ControlPlane, created: Created, restricted: str
+) -> None:
+    name = created(2, pods={"parallelism": 2})["metadata"]["name"]
+    first, second = wait_for_pods(cluster.admin, restricted, name, 2)
+    evicted(cluster.admin, first)
+    play(cluster.admin, second, 143)
+    wait_for_pods(cluster.admin, restricted, name, 2)
+    found = [pod_projection(body) for body in pods_of(cluster.admin, restricted, name)]
+    assert pods_seen(found, datetime.now(UTC)) == PodsSeen(troubles=(), restarts=2)
+    assert seen(cluster, restricted, name).failed_pods == 0
 
 
 def test_a_word_that_pods_do_not_know_is_refused(created: Created) -> None:
     with pytest.raises(ApiError, match="nodeSelektor"):
         created(pods={"template": {"spec": {"nodeSelektor": {}}}})
+
+
+def seen(cluster: ControlPlane, namespace: str, job: str) -> JobSeen:
+    return job_seen(cluster.admin.get(f"{jobs(namespace)}/{job}"))
 
 
 def differences(wanted: Any, there: Any, path: str = "spec") -> list[str]:

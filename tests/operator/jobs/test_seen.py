@@ -34,12 +34,13 @@ def test_a_job_just_made_has_done_nothing() -> None:
 
 def test_a_job_at_work_counts_its_pods_and_indexes() -> None:
     status = {
-        "active": 2, "ready": 1, "terminating": 1, "completedIndexes": "0-3,7", "failedIndexes": "5",
+        "active": 2, "ready": 1, "terminating": 1, "completedIndexes": "0-3,7", "failedIndexes": "5", "failed": 4,
         "startTime": "2026-11-21T12:00:05Z",
     }  # fmt: skip
     seen = job_seen(job(status))
     assert (seen.active, seen.ready, seen.terminating) == (2, 1, 1)
     assert (seen.completed_indexes, seen.failed_indexes, seen.ended_indexes) == (5, 1, 6)
+    assert seen.failed_pods == 4
     assert seen.started == datetime(2026, 11, 21, 12, 0, 5, tzinfo=UTC)
 
 
