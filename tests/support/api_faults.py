@@ -129,9 +129,9 @@ def api_proxy(plane: ControlPlane) -> Iterator[ApiProxy]:
             connector=aiohttp.TCPConnector(limit=0, ssl=trusted), auto_decompress=False
         ) as session:
             server = web.Server(lambda request: _handle(proxy, session, request))
-            runner = web.ServerRunner(server)
+            runner = web.ServerRunner(server, shutdown_timeout=0)
             await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", port, ssl_context=served, shutdown_timeout=0).start()
+            await web.TCPSite(runner, "127.0.0.1", port, ssl_context=served).start()
             ready.set()
             await stop.wait()
             for transport in list(proxy._transports):
