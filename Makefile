@@ -36,8 +36,11 @@ demo: setup ## Pretrain two tiny models, evaluate every checkpoint with vLLM, an
 	@$(BIN)/fineline run examples/tiny-run/eval.yaml --results $(DEMO)/results --analysis $(DEMO)/analysis
 
 .PHONY: tools
-tools: ## Build the test servers (needs Go) and find Chromium
+tools: ## Get the test servers (needs Go) and find Chromium: about 15 minutes on two cores the first time
 	@hack/tools.sh versitygw >/dev/null
+	@hack/control-plane.sh >/dev/null
+	@hack/tools.sh kueue >/dev/null
+	@hack/tools.sh kwok >/dev/null
 	@hack/chromium.sh >/dev/null || true
 
 .PHONY: test

@@ -100,6 +100,7 @@ if ! whole "$folder"; then
     trap 'rm -rf "$making"' EXIT
     download "$making" || build "$making"
     whole "$making" || fail "not all of these are there: $names"
+    say "done in $SECONDS s"
     chmod 755 "$making"
     # The folder appears whole or not at all.
     mv -T "$making" "$folder" 2>/dev/null || whole "$folder" || fail "could not move the result to $folder"

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Prints the path of a tool that tests and the cluster set-up need, building it from Go modules the first time:
 #   hack/tools.sh versitygw
-# What it builds lies under ${XDG_CACHE_HOME:-$HOME/.cache}/fineline/tools, shared by all checkouts of this user.
+# What it builds lies under ${XDG_CACHE_HOME:-$HOME/.cache}/fineline/tools, shared by all checkouts of this user. The
+# control plane has a script of its own: hack/control-plane.sh.
 set -euo pipefail
 
-# name  module path  version
+# name  module  version  package in it  what of the module is kept beside the tool (- for nothing)
 tools='
-versitygw  github.com/versity/versitygw/cmd/versitygw  v1.8.0
+versitygw  github.com/versity/versitygw  v1.8.0   cmd/versitygw  -
+kwok       sigs.k8s.io/kwok              v0.8.0   cmd/kwok       -
+kueue      sigs.k8s.io/kueue             v0.19.0  cmd/kueue      config/components
 '
 
 fail() {
@@ -15,21 +18,40 @@ fail() {
 }
 
 wanted=${1:-}
-read -r name package version < <(awk -v wanted="$wanted" 'NF && $1 == wanted' <<<"$tools") ||
+read -r name module version package kept < <(awk -v wanted="$wanted" 'NF && $1 == wanted' <<<"$tools") ||
   fail "which tool? One of: $(awk 'NF { printf "%s ", $1 }' <<<"$tools")"
 
-folder=${XDG_CACHE_HOME:-$HOME/.cache}/fineline/tools/$name-$version
-if [[ ! -x $folder/$name ]]; then
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/fineline/tools
+folder=$cache/$name-$version
+whole() { [[ -x $folder/$name && ($kept == - || -e $folder/$(basename "$kept")) ]]; }
+
+build() {
+  local started=$SECONDS source
   command -v go >/dev/null || fail "$name has to be built, and go is not installed: get it from https://go.dev/dl/"
-  echo "hack/tools.sh: building $package@$version into $folder (a minute or so, once)" >&2
-  mkdir -p "$(dirname "$folder")"
-  building=$(mktemp -d "$(dirname "$folder")/.building-XXXXXX")
-  trap 'rm -rf "$building"' EXIT
-  # Away from the checkout, so that no go.mod of it has a say.
-  (cd "$building" && CGO_ENABLED=0 GOFLAGS=-mod=mod GOBIN=$building go install "$package@$version" >&2) ||
-    fail "go install $package@$version failed; its output stands above"
-  chmod 755 "$building"
-  # Whoever was first has put the same thing there.
-  mv -T "$building" "$folder" 2>/dev/null || [[ -x $folder/$name ]] || fail "could not move the result to $folder"
+  echo "hack/tools.sh: building $module@$version into $folder (one to five minutes on two cores, once)" >&2
+  # In the module's own folder, so that its own go.sum checks whatever it is built from.
+  source=$(cd / && GOFLAGS=-mod=mod go mod download -json "$module@$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p') ||
+    fail "$module@$version could not be fetched"
+  (cd "$source" && CGO_ENABLED=0 GOFLAGS=-mod=readonly go build -trimpath -ldflags '-s -w' -o "$1/$name" "./$package" >&2) ||
+    fail "$module@$version could not be built; Go's output stands above"
+  # Modules are fetched as read-only files.
+  [[ $kept == - ]] || { cp -R "$source/$kept" "$1/" && chmod -R u+w "$1/$(basename "$kept")"; }
+  echo "hack/tools.sh: $name was built in $((SECONDS - started)) s" >&2
+}
+
+if ! whole; then
+  mkdir -p "$cache"
+  # Whoever comes second waits, instead of building the same at the same time.
+  exec 9>"$cache/.lock-$name"
+  ! command -v flock >/dev/null || flock 9
+  if ! whole; then
+    building=$(mktemp -d "$cache/.building-XXXXXX")
+    trap 'rm -rf "$building"' EXIT
+    build "$building"
+    chmod 755 "$building"
+    # The folder appears whole or not at all.
+    rm -rf "$folder"
+    mv -T "$building" "$folder"
+  fi
 fi
 echo "$folder/$name"

@@ -21,7 +21,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def path_without_go(tmp_path: Path) -> str:
     """Folders of programs that hold all that the script needs, but no Go."""
     (tmp_path / "bin").mkdir()
-    for name in ("bash", "env", "awk", "dirname", "mkdir", "mktemp", "rm", "mv", "chmod"):
+    for name in ("bash", "env", "awk", "basename", "dirname", "mkdir", "mktemp", "rm", "mv", "chmod"):
         found = next(Path(folder) / name for folder in os.get_exec_path() if (Path(folder) / name).exists())
         (tmp_path / "bin" / name).symlink_to(found)
     return str(tmp_path / "bin")
