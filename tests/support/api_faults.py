@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import ssl
 import threading
@@ -49,6 +50,7 @@ class Fault:
     retry_after: int | None = None
     lost: bool = False
     seconds: float = 0.0
+    expired_watch: bool = False
 
     def fits(self, request: web.BaseRequest) -> bool:
         return (
@@ -81,6 +83,10 @@ class ApiProxy:
 
     def delay(self, method: str, path: str, seconds: float, *, times: int = 1) -> None:
         self.faults.append(Fault(method, path, times, seconds=seconds))
+
+    def expire_watches(self, *, times: int = 2) -> None:
+        """Tell the next watches that what they want to go on from is too old: a new list is needed."""
+        self.faults.append(Fault("GET", "", times, expired_watch=True))
 
     def freeze(self) -> None:
         """Pass nothing on any more, in either direction; connections stay open, as behind a dead router."""
@@ -128,7 +134,7 @@ def api_proxy(plane: ControlPlane) -> Iterator[ApiProxy]:
         async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=trusted), auto_decompress=False
         ) as session:
-            server = web.Server(lambda request: _handle(proxy, session, request))
+            server = web.Server(lambda request: _handle(proxy, session, request), handler_cancellation=True)
             runner = web.ServerRunner(server, shutdown_timeout=0)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", port, ssl_context=served).start()
@@ -175,6 +181,9 @@ async def _answer(
     if fault is not None and fault.status:
         proxy.asked.append(Asked(request.method, request.path, watch))
         return _refusal(fault)
+    if fault is not None and fault.expired_watch:
+        status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}
+        return web.json_response({"type": "ERROR", "object": status}, dumps=lambda event: f"{json.dumps(event)}\n")
     headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
     try:
         async with session.request(

@@ -192,7 +192,7 @@ class ControlPlane:
             for crd in self.admin.items("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
             if any(
                 condition["type"] == "Established" and condition["status"] == "True"
-                for condition in crd.get("status", {}).get("conditions", [])
+                for condition in crd.get("status", {}).get("conditions") or []
             )
         }
 
