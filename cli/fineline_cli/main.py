@@ -44,6 +44,19 @@ ResultsArgument = Annotated[str, typer.Argument(metavar="URI", help="A results U
 OutOption = Annotated[
     str | None, typer.Option("--out", "-o", metavar="DIR", help="A folder or a URI for tables and report.")
 ]
+EvaluationArgument = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="One CheckpointEval. Default: all of the namespace.")
+]
+NamespaceOption = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="The namespace. Default: the context's, as for kubectl.")
+]
+ContextOption = Annotated[
+    str | None, typer.Option("--context", help="A context of the kubeconfig. Default: its current one.")
+]
+KubeconfigOption = Annotated[
+    Path | None,
+    typer.Option("--kubeconfig", metavar="FILE", help="Default: KUBECONFIG, ~/.kube/config, or the pod it runs in."),
+]
 RunOption = Annotated[list[str] | None, typer.Option("--run", help="Only this run; may be given several times.")]
 
 
@@ -171,6 +184,62 @@ def crds() -> None:
     yaml.safe_dump_all(crd_documents(), sys.stdout, sort_keys=False, allow_unicode=True, width=120)
 
 
+@app.command()
+def status(
+    name: EvaluationArgument = None,
+    namespace: NamespaceOption = None,
+    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Those of all namespaces.")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            "-w",
+            help="Show changes as they come: live on a terminal, as lines in a log, with -o json as an object a line. "
+            "Ctrl-C ends it. With NAME it ends when that is finished: exit 0 if it succeeded, 1 if it failed.",
+        ),
+    ] = False,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    output_format: FormatOption = Format.TABLE,
+) -> None:
+    """How a cluster's CheckpointEvals stand, and which need a person; with NAME one of them in full.
+
+    Exit 0 whenever it could be told, however they stand.
+
+    Example: `fineline status amber-7b -n evals --watch`
+    """
+    from fineline_cli.status_command import show_status
+
+    code = show_status(
+        name,
+        namespace,
+        everywhere=everywhere,
+        watch=watch,
+        kubeconfig=kubeconfig,
+        context=context,
+        output_format=output_format,
+    )
+    sys.exit(code)
+
+
+@app.command()
+def retry(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A CheckpointEval on the cluster.")],
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+) -> None:
+    """Have a finished or stalled CheckpointEval of a cluster tried again: what failed, never what has a result.
+
+    It sets the annotation fineline.dev/retry, which opens it once more.
+
+    Example: `fineline retry amber-7b -n evals`
+    """
+    from fineline_cli.retry_command import retry_evaluation
+
+    retry_evaluation(name, namespace, kubeconfig=kubeconfig, context=context)
+
+
 @datasets_app.command()
 def mirror(
     suite: Annotated[str, typer.Argument(help="A built-in suite, or a folder with suite.yaml.")],
@@ -223,6 +292,7 @@ def _extra_with(module: str) -> str | None:
     parts = {
         "evaluator": ("torch", "vllm", "lm_eval", "transformers", "datasets", "safetensors"),
         "analysis": ("scipy", "numpy", "altair", "vl_convert", "jinja2"),
+        "cli": ("kubernetes", "urllib3"),
     }
     return next((extra for extra, names in parts.items() if module.partition(".")[0] in names), None)
 

@@ -33,6 +33,11 @@ def console() -> Console:
     return Console(width=None if terminal else 200, highlight=False, emoji=False, soft_wrap=not terminal)
 
 
+def terminal_width(shown_on: Console) -> int | None:
+    """In columns; None for a log."""
+    return shown_on.width if shown_on.is_terminal else None
+
+
 def say(text: str) -> None:
     """A line for the person, on standard error: standard output is for what was asked for."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(harmless(text), markup=False, emoji=False)

@@ -16,6 +16,7 @@ help: a permanent failure of a unit is recorded in the store, a passing one is t
     ├── CheckpointError        this checkpoint can't be evaluated; the others can
     ├── TaskError              this task can't be evaluated; the others can
     ├── EngineError            the engine failed: passing, unless it says otherwise
+    ├── ClusterError           the cluster that a command asked did not do what was asked
     └── ResultError            a file among the results can't be read
 """
 
@@ -96,6 +97,14 @@ class EngineError(FinelineError):
 
     reason = "EngineFailed"
     permanent = False
+
+
+class ClusterError(FinelineError):
+    """The cluster that a command asked did not do what was asked; `permanent` is False where asking again could help.
+    Reasons: KubeconfigInvalid, NoKubeconfig, Unreachable, Unauthorized, Forbidden, NotInstalled, NotFound, Conflict,
+    Expired, Refused; of a retry: Deleting, NotFinished."""
+
+    reason = "ClusterFailed"
 
 
 class ResultError(FinelineError):

@@ -16,7 +16,19 @@ from fineline.store import open_store
 from support.evaluations import evaluation_values, listed_checkpoint
 from support.publishing import ADDRESS, commit
 
-COMMANDS = ("run", "plan", "checkpoints", "results", "analyze", "report", "suites", "crds", "datasets mirror")
+COMMANDS = (
+    "run",
+    "plan",
+    "checkpoints",
+    "results",
+    "analyze",
+    "report",
+    "suites",
+    "crds",
+    "status",
+    "retry",
+    "datasets mirror",
+)
 
 
 @pytest.fixture
