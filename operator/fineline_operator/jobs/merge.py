@@ -104,7 +104,7 @@ def _named(base: list[Any], patch: list[Any], shape: _Named, path: str) -> list[
         if shape.one_of and any(name not in before and value is not None for name, value in item.items()):
             before = {name: value for name, value in before.items() if name in item}
         items[key] = _map(before, item, shape.item, where)
-    return [deepcopy(item) for item in items.values()]
+    return list(items.values())
 
 
 def _expected(value: Any, kind: type, path: str) -> Any:

@@ -138,6 +138,12 @@ def test_what_can_not_stand_there_is_named(patch: dict[str, Any], message: str) 
     assert error.value.reason == "TemplateInvalid"
 
 
+def test_a_list_that_replaces_another_is_a_copy() -> None:
+    patch = {"spec": {"tolerations": [{"key": "b"}]}}
+    spoil(over({"spec": {"tolerations": [{"key": "a"}]}}, patch))
+    assert patch == {"spec": {"tolerations": [{"key": "b"}]}}
+
+
 # Any template, with the shapes that a template has.
 words = st.sampled_from(["a", "b", "c"])
 plain = st.one_of(words, st.integers(0, 3), st.booleans())

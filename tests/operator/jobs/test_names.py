@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fineline_operator.jobs import chunk_name, index_name, job_name, plan_names
@@ -18,11 +18,15 @@ is_label = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?").fullmatch
 
 
 @given(object_names, st.integers(1, 100_000))
+@example("a" * 253, 1)
+@example("a" * 253, 11)
+@example("a." * 126 + "a", 100_000)
 def test_a_jobs_pods_fit_a_host_name_with_the_largest_index_and_the_random_part(name: str, slices: int) -> None:
     assert is_label(f"{job_name(name, UID, '', DIGEST, slices)}-{slices - 1}-x9k2p")
 
 
 @given(object_names, st.integers(0, 999))
+@example("a" * 253, 999)
 def test_every_name_of_a_plan_is_a_label(name: str, number: int) -> None:
     assert is_label(index_name(name, UID, ""))
     assert is_label(chunk_name(name, UID, "", DIGEST, number))

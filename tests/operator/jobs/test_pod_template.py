@@ -173,6 +173,10 @@ def test_pods_are_told_only_of_stores_that_their_namespace_may_use(
     assert [store["prefix"] for store in told] == ["s3://all/", "s3://ours/"]
 
 
+def test_a_service_called_vllm_sets_no_variable_in_the_pods(template: Made) -> None:
+    assert template()["spec"]["enableServiceLinks"] is False
+
+
 def test_a_service_account_is_used_without_its_token(template: Made) -> None:
     spec = template(pods={"serviceAccountName": "evals"})["spec"]
     assert (spec["serviceAccountName"], spec["automountServiceAccountToken"]) == ("evals", False)
