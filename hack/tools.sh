@@ -9,7 +9,7 @@ set -euo pipefail
 tools='
 versitygw  github.com/versity/versitygw  v1.8.0   cmd/versitygw  -
 kwok       sigs.k8s.io/kwok              v0.8.0   cmd/kwok       -
-kueue      sigs.k8s.io/kueue             v0.19.0  cmd/kueue      config/components
+kueue      sigs.k8s.io/kueue             v0.19.0  cmd/kueue      config
 '
 
 fail() {

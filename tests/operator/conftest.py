@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from support import control_plane as planes
+from support import kueue as queues
 from support.control_plane import ControlPlane
 from support.kubelet import Kubelet, kubelet
 from support.lab import BUCKET, Lab, operator_settings
@@ -49,3 +51,16 @@ def operator(lab: Lab, shared_operator: Operator) -> Operator:
         shared_operator.start()
         shared_operator.wait_until_acting()
     return shared_operator
+
+
+@pytest.fixture(scope="session")
+def queued_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A further control plane, with Fineline's kinds and Kueue; `support.kueue.make_queue` makes a queue in it."""
+    binaries, reason = planes.find_binaries()
+    binary, reason_of_kueue = queues.find_binary()
+    if binaries is None or binary is None:
+        pytest.skip(f"no cluster with Kueue to test with: {reason or reason_of_kueue}")
+    folder = tmp_path_factory.mktemp("queued-cluster")
+    with planes.start(binaries, folder) as plane, queues.kueue(binary, plane, folder / "kueue"):
+        plane.install_crds()
+        yield plane

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,8 +123,11 @@ class ControlPlane:
             if document and document["kind"] == "CustomResourceDefinition"
         ]
         self.apply(documents)
-        names = {document["metadata"]["name"] for document in documents}
-        wait_for(lambda: names <= self._established_crds(), f"{sorted(names)} to be established", seconds=seconds)
+        self.wait_for_crds({document["metadata"]["name"] for document in documents}, seconds=seconds)
+
+    def wait_for_crds(self, names: Collection[str], *, seconds: float = 30) -> None:
+        """Returns when the CRDs of these names are established."""
+        wait_for(lambda: set(names) <= self._established_crds(), f"{sorted(names)} to be established", seconds=seconds)
 
     def make_namespace(self, prefix: str = "test") -> str:
         """A fresh namespace in which pods can be made."""
