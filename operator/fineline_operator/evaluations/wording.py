@@ -106,7 +106,7 @@ def how_to_retry(evaluation: EvaluationSeen) -> str:
 def all_published(plan: PlanSeen, *, had_job: bool) -> str:
     """The end, well."""
     if plan.todo:
-        done = f"All {counted(plan.todo, 'unit')} published" if plan.todo > 1 else "The one unit is published"
+        done = f"All {plan.todo:,} units are published" if plan.todo > 1 else "The one unit is published"
         what = f"{done}; {plan.reused:,} more had a result before." if plan.reused else f"{done}."
     elif had_job:
         what = f"Every unit has a result, {plan.units:,} in all."
