@@ -1,4 +1,4 @@
-"""Fixtures of the operator's tests: who looks after pods and CheckpointEvals on the control plane of tests/conftest.py."""
+"""Fixtures of the operator's tests: who looks after pods and evaluations on the control plane of tests/conftest.py."""
 
 from __future__ import annotations
 
