@@ -7,31 +7,53 @@ the same one. What fails a single checkpoint or task stands in `failure_reasons`
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Self
 
 CONDITION_TYPES = ("Planned", "Admitted", "Succeeded", "Reconciling", "Stalled")
 """All five stand in the status once the operator has looked."""
 
-_LASTING = ("Succeeded=Unknown", "Reconciling=False", "Stalled=True")
-_PASSING = ("Succeeded=Unknown", "Reconciling=True", "Stalled=False")
-_NOT_PLANNED = ("Planned=False", *_LASTING)
-_NOT_ADMITTED = ("Admitted=False", *_PASSING)
-_FAILED = ("Succeeded=False", "Reconciling=False", "Stalled=True")
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a reason shows: the section of the page, and the conditions as `Type=Status`."""
+
+    section: str
+    shown: tuple[str, ...]
+
+
+_GOES_ON = ("Succeeded=Unknown", "Reconciling=True", "Stalled=False")
+_MUST_ACT = ("Succeeded=Unknown", "Reconciling=False", "Stalled=True")
+
+_ON_ITS_WAY = Where("On its way", _GOES_ON)
+_TO_BE_PLANNED = Where("On its way", ("Planned=Unknown", "Admitted=Unknown", *_GOES_ON))
+_PLANNED = Where("On its way", ("Planned=True",))
+_ADMITTED = Where("On its way", ("Admitted=True",))
+_HELD = Where("Held for a good reason", ("Admitted=False", *_GOES_ON))
+_NO_PLAN = Where("A person must act first", ("Planned=False", *_MUST_ACT))
+_NO_JOB = Where("A person must act first", ("Admitted=False", *_MUST_ACT))
+_IN_THE_WAY = Where("A person must act first", _MUST_ACT)
+_PASSING_FOR_A_PLAN = Where("It may pass", ("Planned=Unknown", *_GOES_ON))
+_PASSING = Where("It may pass", _GOES_ON)
+_PODS = Where("Pods in trouble", _GOES_ON)
+_SUCCEEDED = Where("The end", ("Succeeded=True", "Reconciling=False", "Stalled=False"))
+_FAILED = Where("The end", ("Succeeded=False", "Reconciling=False", "Stalled=True"))
 
 
 class Reason(StrEnum):
-    """A reason in a condition: `shown` as `Type=Status`, `meaning` and `mend` in a sentence (`mend` may be empty)."""
+    """A reason in a condition: where it shows, `meaning` and `mend` in a sentence (`mend` may be empty)."""
 
+    section: str
     shown: tuple[str, ...]
     meaning: str
     mend: str
 
-    def __new__(cls, word: str, shown: tuple[str, ...], meaning: str, mend: str = "") -> Self:
+    def __new__(cls, word: str, where: Where, meaning: str, mend: str = "") -> Self:
         """A member from its word and what the page says of it."""
         member = str.__new__(cls, word)
         member._value_ = word
-        member.shown = shown
+        member.section, member.shown = where.section, where.shown
         member.meaning = meaning
         member.mend = mend
         return member
@@ -39,48 +61,47 @@ class Reason(StrEnum):
     # On its way
     PLANNING = (
         "Planning",
-        ("Planned=Unknown", "Admitted=Unknown", *_PASSING),
+        _TO_BE_PLANNED,
         "Checkpoints and results are being listed.",
     )
-    PLANNED = ("Planned", ("Planned=True",), "The plan is written; `status.plan` counts it.")
-    PROGRESSING = ("Progressing", _PASSING, "The Job is there and its pods start.")
-    RUNNING = ("Running", _PASSING, "Pods work; `status.progress` counts their results.")
-    ADMITTED = ("Admitted", ("Admitted=True",), "The Job may run its pods.")
+    PLANNED = ("Planned", _PLANNED, "The plan is written; `status.plan` counts it.")
+    PROGRESSING = ("Progressing", _ON_ITS_WAY, "The Job is there and its pods start.")
+    RUNNING = ("Running", _ON_ITS_WAY, "Pods work; `status.progress` counts their results.")
+    ADMITTED = ("Admitted", _ADMITTED, "The Job may run its pods.")
     NOT_NEEDED = (
         "NotNeeded",
-        ("Admitted=True",),
+        _ADMITTED,
         "There is no Job to admit: every unit has a result already, or the evaluation has ended.",
     )
     RETRYING = (
         "Retrying",
-        ("Planned=Unknown", "Admitted=Unknown", *_PASSING),
+        _TO_BE_PLANNED,
         "The annotation fineline.dev/retry opened it again: what is not published is planned anew.",
     )
-    DELETING = ("Deleting", _PASSING, "It is being deleted; its Job, pods and plan go with it, results stay.")
 
     # Not started, for a good reason
-    SUSPENDED = ("Suspended", _NOT_ADMITTED, "`spec.suspend` is true: no pod runs.", "Set `spec.suspend` to false.")
+    SUSPENDED = ("Suspended", _HELD, "`spec.suspend` is true: no pod runs.", "Set `spec.suspend` to false.")
     WAITING = (
         "Waiting",
-        _NOT_ADMITTED,
+        _HELD,
         "As many evaluations run as the operator's `maxActive` allows; the oldest is next.",
         "Wait, raise the chart's `maxActive`, or suspend or delete others.",
     )
     QUEUED = (
         "Queued",
-        _NOT_ADMITTED,
+        _HELD,
         "Kueue has not admitted the Job yet; the message is Kueue's.",
         "Wait, or see `kubectl describe workload`: the quota may be full, or smaller than one Job asks for.",
     )
     PREEMPTED = (
         "Preempted",
-        _NOT_ADMITTED,
+        _HELD,
         "Kueue took the quota back for another workload; units that are published stay.",
-        "Wait: the Job is queued again. A higher `priorityClassName` avoids it, for a new CheckpointEval.",
+        "Wait: the Job is queued again. A higher `priorityClassName` avoids it.",
     )
     EVICTED = (
         "Evicted",
-        _NOT_ADMITTED,
+        _HELD,
         "Kueue stopped the Job for another cause; the message is Kueue's.",
         "See the message; the queue or its ClusterQueue may be stopped, or pods were not ready in time.",
     )
@@ -88,97 +109,91 @@ class Reason(StrEnum):
     # A person must act: nothing is lost, and it is looked at again every 5 min and when the spec changes
     SPEC_INVALID = (
         "SpecInvalid",
-        _NOT_PLANNED,
+        _NO_PLAN,
         "The spec, its suite or a ConfigMap that it names says something that can't be; the message names the field.",
         "Mend the ConfigMap; for `checkpoints`, `suite` or `engine` make a new CheckpointEval.",
     )
     CONFIG_MAP_NOT_FOUND = (
         "ConfigMapNotFound",
-        _NOT_PLANNED,
+        _NO_PLAN,
         "The ConfigMap of `suite.configMap` or `checkpoints.positionsFrom` is not in the namespace.",
         "Create it: it is looked for again within 5 min.",
     )
     RESULTS_NOT_SET = (
         "ResultsNotSet",
-        _NOT_PLANNED,
+        _NO_PLAN,
         "Neither `spec.results` nor the chart's `results` says where results go.",
         "Set the chart's value, or make a new CheckpointEval with `results`.",
     )
     STORE_NOT_ALLOWED = (
         "StoreNotAllowed",
-        _NOT_PLANNED,
+        _NO_PLAN,
         "A URI belongs to none of the chart's stores, or to one that this namespace may not use.",
         "Add the store, or the namespace to it, in the chart's `stores`.",
     )
     STORE_NOT_FOUND = (
         "StoreNotFound",
-        _NOT_PLANNED,
+        _NO_PLAN,
         "The bucket or folder of a URI is not there.",
         "Create it, or make a new CheckpointEval with the right URI.",
     )
     STORE_DENIED = (
         "StoreDenied",
-        _NOT_PLANNED,
+        _NO_PLAN,
         "The operator's credentials for the store are missing, wrong or not enough (it lists and reads small files).",
         "Mend the chart's `stores[].credentials` or the bucket's policy.",
     )
     RESULT_UNREADABLE = (
         "ResultUnreadable",
-        _NOT_PLANNED,
+        _NO_PLAN,
         "A file among the results can't be read: truncated, foreign, or of a newer Fineline.",
         "See the message for its name; upgrade the operator, or move the file away.",
     )
     NO_CHECKPOINT = (
         "NoCheckpoint",
-        _NOT_PLANNED,
+        _NO_PLAN,
         "There is no checkpoint under `checkpoints.uri`, or `select` chooses none; the message says what is there.",
         "Upload some, or make a new CheckpointEval. Where all have the same fault, that fault is the reason.",
     )
-    NO_UNITS = (
-        "NoUnits",
-        _NOT_PLANNED,
-        "The suite holds no task, so there is nothing to evaluate.",
-        "Add a task to the suite's ConfigMap, or make a new CheckpointEval.",
-    )
     PLAN_TOO_LARGE = (
         "PlanTooLarge",
-        _NOT_PLANNED,
+        _NO_PLAN,
         "The plan does not fit into its ConfigMaps or one pod's volume.",
         "Make several CheckpointEvals with fewer checkpoints each (`select` with `from` and `to`).",
     )
     PLAN_REFUSED = (
         "PlanRefused",
-        _NOT_PLANNED,
+        _NO_PLAN,
         "The API server refused the plan's ConfigMaps: a quota or an admission policy; the message is its own.",
         "Raise the namespace's quota of ConfigMaps, or mend the policy.",
     )
     TEMPLATE_INVALID = (
         "TemplateInvalid",
-        ("Admitted=False", *_LASTING),
+        _NO_JOB,
         "`pods.template` can't be merged over the operator's: a field of the wrong kind, or no evaluator container.",
         "Mend `pods.template`.",
     )
     JOB_REFUSED = (
         "JobRefused",
-        ("Admitted=False", *_LASTING),
+        _NO_JOB,
         "The API server refused the Job: a quota, an admission policy or a field; the message is its own.",
         "Mend `pods`, the namespace's quota or the policy.",
     )
     NAME_TAKEN = (
         "NameTaken",
-        _LASTING,
+        _IN_THE_WAY,
         "A Job or ConfigMap with the name that this evaluation needs belongs to someone else.",
         "Delete or rename that object.",
     )
     QUEUE_NOT_FOUND = (
         "QueueNotFound",
-        ("Admitted=False", *_LASTING),
+        _NO_JOB,
         "The namespace has no Kueue LocalQueue called `queueName`.",
         "Create it, or change `queueName`.",
     )
     KUEUE_NOT_INSTALLED = (
         "KueueNotInstalled",
-        ("Admitted=False", *_LASTING),
+        _NO_JOB,
         "`queueName` is set, and the cluster has no Kueue.",
         "Install Kueue, or remove `queueName`.",
     )
@@ -186,31 +201,31 @@ class Reason(StrEnum):
     # Passing: tried again by itself
     STORE_UNAVAILABLE = (
         "StoreUnavailable",
-        ("Planned=Unknown", *_PASSING),
+        _PASSING_FOR_A_PLAN,
         "The store does not answer, or answers with 5xx or 429.",
         "Wait: it is tried again with growing pauses.",
     )
     STORE_FAILED = (
         "StoreFailed",
-        ("Planned=Unknown", *_PASSING),
+        _PASSING_FOR_A_PLAN,
         "The store did something unexpected; the message names the URI.",
         "Wait: it is tried again with growing pauses. If it stays, see the operator's log.",
     )
     STORE_FULL = (
         "StoreFull",
-        ("Planned=Unknown", *_PASSING),
+        _PASSING_FOR_A_PLAN,
         "The store has no space left.",
         "Make room: it is tried again with growing pauses.",
     )
     OBJECT_CHANGED = (
         "ObjectChanged",
-        ("Planned=Unknown", *_PASSING),
+        _PASSING_FOR_A_PLAN,
         "A file was overwritten between listing and reading it.",
         "Wait: it is tried again.",
     )
     OBJECT_NOT_FOUND = (
         "ObjectNotFound",
-        ("Planned=Unknown", *_PASSING),
+        _PASSING_FOR_A_PLAN,
         "A file was deleted between listing and reading it.",
         "Wait: it is tried again.",
     )
@@ -220,102 +235,96 @@ class Reason(StrEnum):
         "The API server, or an admission webhook that it asks, did not answer.",
         "Wait: it is tried again with growing pauses.",
     )
-    INTERNAL_ERROR = (
-        "InternalError",
-        _PASSING,
-        "Fineline itself failed; the operator's log has the traceback.",
-        "It is tried again with growing pauses. If it stays, report it with the log.",
-    )
 
     # Pods that do not start or do not last: told when it lasts; the Job goes on trying
     UNSCHEDULABLE = (
         "Unschedulable",
-        _PASSING,
+        _PODS,
         "No node takes a pod; the message is the scheduler's.",
         "Make room, or mend `pods.template` (nodeSelector, tolerations, resources).",
     )
     PODS_NOT_CREATED = (
         "PodsNotCreated",
-        _PASSING,
+        _PODS,
         "The Job exists and has no pods: a quota, Pod Security or a missing service account refuses them.",
         "See `kubectl describe job`.",
     )
     IMAGE_PULL_BACK_OFF = (
         "ImagePullBackOff",
-        _PASSING,
+        _PODS,
         "The image can't be pulled, and kubelet pauses between tries.",
         "Mend the chart's evaluator image or `imagePullSecrets` in `pods.template`.",
     )
-    ERR_IMAGE_PULL = ("ErrImagePull", _PASSING, "The image can't be pulled.", "As for ImagePullBackOff.")
+    ERR_IMAGE_PULL = ("ErrImagePull", _PODS, "The image can't be pulled.", "As for ImagePullBackOff.")
     INVALID_IMAGE_NAME = (
         "InvalidImageName",
-        _PASSING,
+        _PODS,
         "The image's name can't be read.",
         "Mend the chart's evaluator image, or the image in `pods.template`.",
     )
     ERR_IMAGE_NEVER_PULL = (
         "ErrImageNeverPull",
-        _PASSING,
+        _PODS,
         "The image is not on the node and may not be pulled.",
         "Load it onto the node, or set imagePullPolicy.",
     )
     CREATE_CONTAINER_CONFIG_ERROR = (
         "CreateContainerConfigError",
-        _PASSING,
+        _PODS,
         "A Secret or ConfigMap that the container takes its environment from is missing, or the image runs as root.",
         "Create the Secret that `pods.secretName` names; the message says which one is missing.",
     )
     CREATE_CONTAINER_ERROR = (
         "CreateContainerError",
-        _PASSING,
+        _PODS,
         "The runtime can't make the container; the message is its own.",
         "See `kubectl describe pod`.",
     )
     RUN_CONTAINER_ERROR = (
         "RunContainerError",
-        _PASSING,
+        _PODS,
         "The runtime can't start the container; the message is its own.",
         "The command or a device may be missing: see `kubectl describe pod`.",
     )
     CONTAINER_CREATING = (
         "ContainerCreating",
-        _PASSING,
+        _PODS,
         "A pod has a node and its container does not start: a volume, the network or a slow image.",
         "See `kubectl describe pod`.",
     )
     FAILED_MOUNT = (
         "FailedMount",
-        _PASSING,
+        _PODS,
         "A volume of the pod can't be mounted; the message says which.",
         "Create what the volume names, or mend `pods.template`.",
     )
     OOM_KILLED = (
         "OOMKilled",
-        _PASSING,
+        _PODS,
         "The container used more memory than its limit and was killed; its slice is tried again.",
         "Raise the memory limit of the container evaluator in `pods.template`.",
     )
     POD_EVICTED = (
         "PodEvicted",
-        _PASSING,
+        _PODS,
         "kubelet evicted a pod, most often for disk; its slice is tried again.",
         "Raise ephemeral-storage of the container evaluator in `pods.template`, or choose nodes with more disk.",
     )
     NODE_LOST = (
         "NodeLost",
-        _PASSING,
+        _PODS,
         "A pod's node does not answer, and the pod hangs in Terminating; its slice waits for the node.",
         "`kubectl delete pod --force` after the grace time: commits are conditional, so no unit is done twice.",
     )
     POD_FAILED = (
         "PodFailed",
-        _PASSING,
+        _PODS,
         "A pod ended with an error and its slice is tried again; the message is the evaluator's last line.",
         "See `kubectl logs`.",
     )
     RESTARTED_OFTEN = (
         "RestartedOften",
-        _PASSING,
+        _PODS,
         "Pods were evicted or disrupted more than 50 times, which counts for no attempt.",
         "Look for what drains the nodes; set `pods.deadlineSeconds` to bound it.",
     )
@@ -323,12 +332,12 @@ class Reason(StrEnum):
     # The end
     SUCCEEDED = (
         "Succeeded",
-        ("Succeeded=True", "Reconciling=False", "Stalled=False"),
+        _SUCCEEDED,
         "Every unit has a result.",
     )
     ALL_REUSED = (
         "AllReused",
-        ("Succeeded=True", "Reconciling=False", "Stalled=False"),
+        _SUCCEEDED,
         "Every unit had a result before: no Job was made.",
     )
     SOME_UNITS_FAILED = (
