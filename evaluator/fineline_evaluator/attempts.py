@@ -8,9 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Collection
 
-from fineline.errors import FinelineError
-from fineline.results import AttemptRecord, UnitAddress, read_attempt, record_attempt
+from fineline.errors import FinelineError, ResultError
+from fineline.results import (
+    AttemptRecord,
+    UnitAddress,
+    UnitState,
+    forget_failure,
+    planned_states,
+    read_attempt,
+    read_failure,
+    record_attempt,
+)
 from fineline.store import Store
 
 LOADING = "loading the checkpoint"
@@ -23,16 +33,20 @@ are this many times as many as a unit may have."""
 
 
 class Attempts:
-    """The tries of this pod that have not ended yet. A record that stays counts as a failed try."""
+    """The tries of this pod that have not ended yet. A record that stays counts as a failed try.
 
-    def __init__(self, store: Store, most: int) -> None:
+    `most` is how many a unit may have, `retry` that of the order.
+    """
+
+    def __init__(self, store: Store, most: int, retry: str = "") -> None:
         self._store = store
         self._most = most
+        self._retry = retry
         self._begun: dict[UnitAddress, int] = {}
 
     def begin(self, address: UnitAddress, number: int, doing: str) -> None:
         """Records that try `number` starts, or goes on with another part."""
-        record_attempt(self._store, address, AttemptRecord.now(number, pod_name(), doing=doing))
+        record_attempt(self._store, address, self._record(number, doing))
         self._begun[address] = number
 
     def fail(self, address: UnitAddress, doing: str, error: FinelineError) -> None:
@@ -41,8 +55,7 @@ class Attempts:
         number = self._begun.pop(address, None)
         if number is not None:
             with contextlib.suppress(FinelineError):  # the record of its start is there and counts as well
-                record = AttemptRecord.now(number, pod_name(), doing=doing, error=str(error))
-                record_attempt(self._store, address, record)
+                record_attempt(self._store, address, self._record(number, doing, str(error)))
 
     def end(self, address: UnitAddress) -> None:
         """The unit has its result: the record may stay."""
@@ -76,6 +89,36 @@ class Attempts:
     def last(self, address: UnitAddress, attempts: int) -> AttemptRecord | None:
         """The record of the last try; None where it can't be read."""
         return read_attempt(self._store, address, attempts)
+
+    def _record(self, number: int, doing: str, error: str = "") -> AttemptRecord:
+        return AttemptRecord.now(number, pod_name(), doing=doing, error=error, retry=self._retry)
+
+
+def forget_earlier(store: Store, units: Collection[UnitAddress], retry: str) -> int:
+    """Makes units that failed, or used up tries, under another retry than this one new again; returns how many.
+
+    Two pods may do so at once: what one of them has recorded meanwhile may be forgotten by the other, which costs a
+    unit a try more, and no result.
+    """
+    forgotten = 0
+    for address, state in planned_states(store, units).items():
+        if state.committed or not _is_of_another(store, address, state, retry):
+            continue
+        forget_failure(store, address, state.attempts)
+        forgotten += 1
+    return forgotten
+
+
+def _is_of_another(store: Store, address: UnitAddress, state: UnitState, retry: str) -> bool:
+    """Whether a unit's failure, or else its last try, is of another retry. What can't be read is nobody's."""
+    if state.failed:
+        try:
+            failure = read_failure(store, address)
+        except ResultError:
+            return True
+        return failure is not None and failure.retry != retry
+    last = read_attempt(store, address, state.attempts) if state.attempts else None
+    return last is not None and last.retry != retry
 
 
 def crash_message(what: str, attempts: int, last: AttemptRecord | None) -> str:

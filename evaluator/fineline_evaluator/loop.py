@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from fineline.errors import CheckpointError, EngineError, FinelineError, SpecError, TaskError
+from fineline.errors import CheckpointError, EngineError, FinelineError, SpecError, StoreError, TaskError
 from fineline.plan import PlannedCheckpoint, PlannedTask, PlannedUnit, Slice, key_inputs, unit_key
 from fineline.results import UnitAddress, UnitState, check_writable, read_failures, record_failure, unit_states
 from fineline.results.layout import checkpoint_folder
 from fineline.store import open_store
 from fineline.store.files import error_of
-from fineline_evaluator.attempts import LOADING, PUBLISHING, SCORING, Attempts, crash_message
+from fineline_evaluator.attempts import LOADING, PUBLISHING, SCORING, Attempts, crash_message, forget_earlier
 from fineline_evaluator.backends import open_backend
 from fineline_evaluator.checkpoint import LoadedCheckpoint, engine_settings, load_checkpoint
 from fineline_evaluator.compiling import SliceTasks
@@ -50,7 +50,7 @@ class SliceWork:
         self._stop = stop
         self._results = open_store(self._order.results_uri)
         self._tasks = SliceTasks(self._order, self._results, scratch)
-        self._attempts = Attempts(self._results, self._order.attempts)
+        self._attempts = Attempts(self._results, self._order.attempts, self._order.retry)
         self._publisher = Publisher(self._results, self._published)
         self._backend: Backend | None = None
         self._states: dict[UnitAddress, UnitState] = {}
@@ -66,6 +66,7 @@ class SliceWork:
         try:
             self._check_keys()
             check_writable(self._results)
+            self._forget_earlier()
             fetcher = self._fetcher()
             self._checkpoints(fetcher)
         except _GiveUp:
@@ -95,6 +96,18 @@ class SliceWork:
             if unit_key(key_inputs(self._order, checkpoint, task)) != unit.key:
                 message = f"slice {self._work.index}: the key of {task.task} at {checkpoint.name} is not of its inputs"
                 raise SpecError(f"{message}: planned by another version of Fineline; plan again")
+
+    def _forget_earlier(self) -> None:
+        """A retry asks for what failed before to be done again."""
+        retry = self._order.retry
+        if not retry:
+            return
+        units = [self._order.address(unit) for unit in self._work.units]
+        try:
+            forgotten = forget_earlier(self._results, units, retry)
+        except StoreError as error:
+            raise type(error)(f"what failed before this retry can't be forgotten: {error}") from None
+        log.info("retry %s: %d units that failed before are done again", retry, forgotten)
 
     def _fetcher(self) -> Fetcher:
         return Fetcher(
@@ -280,7 +293,7 @@ class SliceWork:
         if self._results.head(address.metrics) is not None:
             self._progress.unit("reused", name, address.task)
             return
-        record_failure(self._results, address, error, scope, self._state(unit).attempts)
+        record_failure(self._results, address, error, scope, self._state(unit).attempts, self._order.retry)
         self._progress.unit("failed", name, address.task, reason=error.reason, message=str(error))
 
     def _state(self, unit: PlannedUnit) -> UnitState:

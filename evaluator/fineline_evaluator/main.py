@@ -1,13 +1,13 @@
 """The evaluator's program: does one slice of a plan and ends with a code that says how.
 
-0 all published; 3 permanent failures recorded; 4 the slice can't be read or the spec is wrong; 75 try again; 143
-stopped in order. The last line of standard error and the termination message say the same in words.
+0 all published; 3 permanent failures recorded; 4 the slice can't be read, or the spec or the command line is wrong; 75
+try again; 143 stopped in order. The last line of standard error and the termination message say the same in words.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
+import getpass
 import logging
 import os
 import sys
@@ -15,23 +15,22 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from fineline.errors import FinelineError, SpecError
-from fineline.plan import Slice
+from fineline.errors import FinelineError
+from fineline_evaluator.arguments import TERMINATION_LOG, read_arguments, read_work
 from fineline_evaluator.endings import EXIT_STOPPED, EXIT_TRY_AGAIN, Ending, code_of
 from fineline_evaluator.progress import Progress
 from fineline_evaluator.stopping import Stop
-
-TERMINATION_LOG = Path("/dev/termination-log")
-"""Where Kubernetes looks for a container's last words; it puts the file there itself."""
 
 log = logging.getLogger(__name__)
 
 
 def main() -> None:
     """Entry point of `fineline-evaluator`."""
-    arguments = _arguments()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    arguments: argparse.Namespace | None = None
     try:
+        arguments = read_arguments(__doc__)
+        be_somebody()
         ending = _run(arguments)
     except FinelineError as error:
         ending = Ending(code_of(error), str(error))
@@ -40,33 +39,21 @@ def main() -> None:
     except Exception as error:
         log.exception("not foreseen")
         ending = Ending(EXIT_TRY_AGAIN, f"{type(error).__name__}: {error}")
-    _end(ending, arguments.termination_message)
+    _end(ending, arguments.termination_message if arguments is not None else None)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="fineline-evaluator",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: fineline-evaluator --slice slice-0.json --scratch /scratch",
-    )
-    parser.add_argument("--slice", type=Path, required=True, help="the slice, as the plan wrote it")
-    parser.add_argument("--digest", help="SHA-256 that the slice's file must have")
-    parser.add_argument("--scratch", type=Path, help="folder for at most two checkpoints (default: a temporary one)")
-    parser.add_argument(
-        "--grace-seconds", type=float, default=25.0, help="time from SIGTERM on for the unit in progress (default: 25)"
-    )
-    parser.add_argument(
-        "--termination-message", type=Path, help=f"file for the last words (default: {TERMINATION_LOG} where it is)"
-    )
-    parser.add_argument("--metrics-port", type=int, help="serve Prometheus text on this port")
-    return parser.parse_args()
+def be_somebody() -> None:
+    """Gives a user without a name one: libraries ask for it, and a container's user may be a mere number."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = f"user-{os.getuid()}"
 
 
 def _run(arguments: argparse.Namespace) -> Ending:
     stop = Stop(arguments.grace_seconds)
     stop.listen()
-    work = _read_slice(arguments.slice, arguments.digest)
+    work = read_work(arguments)
     # After the signal handlers are there: lm-eval takes seconds, in which a container's first process would be deaf.
     from fineline_evaluator.loop import SliceWork
 
@@ -86,16 +73,6 @@ def _run(arguments: argparse.Namespace) -> Ending:
 
         stop.out_of_time = out_of_time
         return slice_work.run()
-
-
-def _read_slice(path: Path, digest: str | None) -> Slice:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SpecError(f"{path}: the slice can't be read: {error.strerror}") from None
-    if digest is not None and hashlib.sha256(data).hexdigest() != digest:
-        raise SpecError(f"{path}: not the slice that the plan names (its digest differs); plan again")
-    return Slice.from_json(data, str(path))
 
 
 def _end(ending: Ending, termination_message: Path | None) -> NoReturn:

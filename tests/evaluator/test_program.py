@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from fineline.plan import Slice, key_inputs, unit_key
+from fineline.errors import SpecError
+from fineline.plan import Slice, bundle, key_inputs, unit_key
+from fineline_evaluator.arguments import read_arguments, read_work
 from support.slices import Pod, Site, make_mirror, make_run
 
 
@@ -29,23 +33,29 @@ def work(inputs: Site, tmp_path: Path) -> Slice:
     return replace(inputs, results=f"file://{tmp_path}/results/").slice("letters")
 
 
-def evaluator(slice_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    message = str(slice_file.parent / "message")
-    command = [sys.executable, "-m", "fineline_evaluator.main", "--slice", str(slice_file)]
+def evaluator(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fineline_evaluator.main", "--termination-message", str(folder / "message")]
     return subprocess.run(
-        [*command, "--termination-message", message, *arguments],
+        [*command, *arguments],
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
+        env={name: value for name, value in os.environ.items() if name != "JOB_COMPLETION_INDEX"} | environment,
     )
+
+
+def last_line(ended: subprocess.CompletedProcess[str]) -> str:
+    assert "Traceback" not in ended.stderr
+    return ended.stderr.splitlines()[-1].removeprefix("fineline-evaluator: ")
 
 
 def test_help_has_an_example() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "fineline_evaluator.main", "--help"], capture_output=True, text=True, check=True
     )
-    assert "example: fineline-evaluator --slice" in ended.stdout
+    assert "fineline-evaluator --slice" in ended.stdout
+    assert "JOB_COMPLETION_INDEX=0 fineline-evaluator --plan /plan" in ended.stdout
 
 
 @pytest.mark.parametrize("fault", ["missing", "truncated", "another plan's", "another version's", "changed"])
@@ -71,12 +81,69 @@ def test_a_slice_that_is_not_the_planned_one_is_refused(fault: str, work: Slice,
             values["order"]["a_new_field"] = True
             file.write_text(json.dumps(values))
             expected = "slice.json: not a slice of a plan: order.a_new_field: Extra inputs are not permitted"
-    ended = evaluator(file, *arguments)
+    ended = evaluator(tmp_path, "--slice", str(file), *arguments)
     assert ended.returncode == 4
-    last_line = ended.stderr.splitlines()[-1]
-    assert expected in last_line
-    assert "Traceback" not in ended.stderr
-    assert last_line == f"fineline-evaluator: {(tmp_path / 'message').read_text()}"
+    assert expected in last_line(ended)
+    assert last_line(ended) == (tmp_path / "message").read_text()
+
+
+@pytest.fixture
+def mounted(inputs: Site, tmp_path: Path) -> Path:
+    """A plan of two slices, as a pod sees its ConfigMaps."""
+    plan = replace(inputs, results=f"file://{tmp_path}/results/").plan("letters")
+    made = bundle(plan, plan.slices(2), made=datetime.now(UTC))
+    (tmp_path / "plan").mkdir()
+    for name, data in made.index.items():
+        (tmp_path / "plan" / name).write_bytes(data)
+    return tmp_path / "plan"
+
+
+def test_each_pod_of_an_indexed_job_does_its_slice_of_the_mounted_plan(
+    mounted: Path, inputs: Site, tmp_path: Path
+) -> None:
+    site = replace(inputs, results=f"file://{tmp_path}/results/")
+    first = Pod(mounted, tmp_path / "first", environment={"JOB_COMPLETION_INDEX": "0"}).start()
+    assert first.wait() == 0, first.log
+    assert {step for step, _ in site.contents()} == {1}
+    second = Pod(mounted, tmp_path / "second", arguments=("--index", "1")).start()
+    assert second.wait() == 0, second.log
+    assert {step for step, _ in site.contents()} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "index", "expected"),
+    [
+        ((), "0", "one of the arguments --slice --plan is required; see --help"),
+        (("--plan", "{plan}", "--slice", "x.json"), "0", "argument --slice: not allowed with argument --plan"),
+        (("--plan", "{plan}"), "", "--plan: which slice? Give --index; an Indexed Job sets JOB_COMPLETION_INDEX"),
+        (("--plan", "{plan}"), "two", "JOB_COMPLETION_INDEX: 'two' is not the number of a slice"),
+        (("--plan", "{plan}"), "2", "the plan has 2 slices, counted from 0; there is no slice 2"),
+        (("--plan", "{plan}", "--index", "-1"), "", "the plan has 2 slices, counted from 0; there is no slice -1"),
+        (("--plan", "{plan}", "--index", "x"), "", "argument --index: invalid int value: 'x'"),
+        (("--plan", "{plan}/nowhere"), "0", "nowhere/plan.json: can't be read: No such file or directory"),
+        (("--plan", "{plan}", "--digest", "0"), "0", "argument --digest: goes with --slice"),
+        (("--slice", "x.json", "--index", "0"), "", "argument --index: goes with --plan"),
+    ],
+)
+def test_a_command_line_that_does_not_name_one_slice_is_refused(
+    arguments: tuple[str, ...], index: str, expected: str, mounted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["fineline-evaluator", *(each.format(plan=mounted) for each in arguments)])
+    monkeypatch.setenv("JOB_COMPLETION_INDEX", index)
+    with pytest.raises(SpecError) as caught:
+        read_work(read_arguments(None))
+    assert expected in str(caught.value)
+
+
+def test_a_wrong_command_line_and_a_wrong_plan_end_with_one_clear_line(mounted: Path, tmp_path: Path) -> None:
+    ended = evaluator(tmp_path, "--plan", str(mounted), "--slice", "x.json")
+    assert ended.returncode == 4
+    assert last_line(ended) == "argument --slice: not allowed with argument --plan; see --help"
+    (mounted / "slice-00001.json.gz").write_bytes((mounted / "slice-00000.json.gz").read_bytes())
+    ended = evaluator(tmp_path, "--plan", str(mounted), JOB_COMPLETION_INDEX="1")
+    assert ended.returncode == 4
+    assert "slice-00001.json.gz: not the slice that plan.json names" in last_line(ended)
+    assert last_line(ended) == (tmp_path / "message").read_text()
 
 
 def test_a_slice_with_the_digest_that_the_plan_names_is_taken(work: Slice, tmp_path: Path) -> None:

@@ -119,14 +119,16 @@ class Site:
     mirror: str
     results: str
 
-    def plan(self, *tasks: str, files: Mapping[str, str] | None = None, **spec: Any) -> Plan:
+    def plan(self, *tasks: str, files: Mapping[str, str] | None = None, retry: str = "", **spec: Any) -> Plan:
         values: dict[str, Any] = {
             "checkpoints__uri": self.checkpoints,
             "suite": {"configMap": CONFIG_MAP, "datasets": self.mirror},
             "engine": ENGINE,
             **spec,
         }
-        return make_plan(evaluation(**values), results_uri=self.results, suite_files=files or suite_files(*tasks))
+        return make_plan(
+            evaluation(**values), results_uri=self.results, suite_files=files or suite_files(*tasks), retry=retry
+        )
 
     def slice(self, *tasks: str, **spec: Any) -> Slice:
         (work,) = self.plan(*tasks, **spec).slices(1)
@@ -196,10 +198,12 @@ def do_slice(work: Slice, scratch: Path, stop: Any = None, on_line: Callable[[st
 class Pod:
     """A slice in a process of its own, with everything that a pod's command has: signals, output, an exit code.
 
+    `work` is the slice, or the folder that its plan is mounted at.
+
     It is forked from a process that has imported the libraries already, which saves ten seconds each.
     """
 
-    work: Slice
+    work: Slice | Path
     folder: Path
     grace_seconds: float = 30.0
     arguments: tuple[str, ...] = ()
@@ -208,9 +212,12 @@ class Pod:
 
     def start(self) -> Pod:
         self.folder.mkdir(parents=True, exist_ok=True)
-        file = self.folder / "slice.json"
-        file.write_bytes(self.work.to_json())
-        command = ["fineline-evaluator", "--slice", str(file), "--scratch", str(self.folder / "scratch")]
+        command = ["fineline-evaluator", "--scratch", str(self.folder / "scratch")]
+        if isinstance(self.work, Slice):
+            (self.folder / "slice.json").write_bytes(self.work.to_json())
+            command += ["--slice", str(self.folder / "slice.json")]
+        else:
+            command += ["--plan", str(self.work)]
         command += ["--grace-seconds", str(self.grace_seconds), "--termination-message", str(self.folder / "message")]
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_PRELOAD)

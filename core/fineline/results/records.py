@@ -35,7 +35,8 @@ class FailureRecord:
 class AttemptRecord:
     """One try of a unit, written before it starts: a try that kills its pod leaves this behind.
 
-    `doing` is what the pod was about to do, `error` what it ended with, where it lived to tell.
+    `doing` is what the pod was about to do, `error` what it ended with, where it lived to tell; `retry` is that of the
+    order under which it was tried.
     """
 
     number: int
@@ -43,11 +44,12 @@ class AttemptRecord:
     pod: str
     doing: str = ""
     error: str = ""
+    retry: str = ""
     schema_version: int = SCHEMA_VERSION
 
     @classmethod
-    def now(cls, number: int, pod: str, *, doing: str, error: str = "") -> Self:
-        return cls(number, datetime.now(UTC).isoformat(timespec="seconds"), pod, doing, error)
+    def now(cls, number: int, pod: str, *, doing: str, error: str = "", retry: str = "") -> Self:
+        return cls(number, datetime.now(UTC).isoformat(timespec="seconds"), pod, doing, error, retry)
 
 
 Record = TypeVar("Record", FailureRecord, AttemptRecord)
