@@ -157,8 +157,10 @@ class Reader:
                 f"spec.queueName is {job.queue_name}, and this cluster has no Kueue: install it, or remove the name"
             )
             return WorkloadSeen(problem=Problem(Reason.KUEUE_NOT_INSTALLED, message))
-        if found and found[0].admitted:
+        if found and (found[0].admitted or not job.queue_name):
             return found[0]
+        if not job.queue_name:
+            return WorkloadSeen()
         try:
             await self._api.get(path_of("localqueues", evaluation.namespace, job.queue_name))
         except NotFound:

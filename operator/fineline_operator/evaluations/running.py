@@ -18,9 +18,7 @@ from fineline_operator.evaluations.observed import JobSeen, NotLooked, Problem
 from fineline_operator.evaluations.pods import pods_of
 from fineline_operator.evaluations.problems import with_a_plan
 from fineline_operator.evaluations.work import Work
-
-MIN_TTL_SECONDS = 300
-"""A finished Job is kept at least so long, so that the operator sees how it ended."""
+from fineline_operator.jobs import parallelism, ttl_seconds
 
 INDEX_PART = 6
 """An index that ended makes the next listing come after this part of the usual pause."""
@@ -74,7 +72,7 @@ def _headline(work: Work, job: JobSeen) -> tuple[Reason, str]:
     """Running is not said in the first seconds: a short evaluation's status is not written for that alone."""
     observed = work.observed
     begun = (observed.now - (job.started or job.created)).total_seconds() >= observed.trouble_seconds
-    at_once = f"at most {wording.counted(_parallelism(work, job), 'pod')} at once"
+    at_once = f"at most {wording.counted(parallelism(work.spec, job.completions), 'pod')} at once"
     if begun and not job.suspended and (job.ready > 0 or job.ended_indexes > 0):
         units = wording.counted(work.plan.todo, "unit")
         return Reason.RUNNING, f"The Job {job.name} does {units} in {_slices(work)}, {at_once}."
@@ -113,21 +111,15 @@ def _has_no_pods(job: JobSeen) -> bool:
 
 
 def _actions(work: Work, job: JobSeen, stands: Admission) -> tuple[Action, ...]:
-    parallelism = _parallelism(work, job)
-    ttl = max(work.spec.ttl_seconds_after_finished, MIN_TTL_SECONDS)
+    pods, ttl = parallelism(work.spec, job.completions), ttl_seconds(work.spec)
     patch = PatchJob(
         job.name,
-        parallelism=parallelism if parallelism != job.parallelism else None,
+        parallelism=pods if pods != job.parallelism else None,
         suspend=stands.suspend,
         ttl_seconds=ttl if job.ttl_seconds not in (None, ttl) else None,
     )
     changes = patch != PatchJob(job.name)
     return (*((patch,) if changes else ()), *((stands.active,) if stands.active is not None else ()))
-
-
-def _parallelism(work: Work, job: JobSeen) -> int:
-    """Not more pods than slices: the plan is cut, and no pod shares a slice."""
-    return max(1, min(work.spec.pods.parallelism, job.completions))
 
 
 def _job_events(work: Work, job: JobSeen) -> tuple[EventWanted, ...]:
