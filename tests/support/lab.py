@@ -27,6 +27,7 @@ from support.versitygw import S3Server
 TASKS = ("piqa", "winogrande")
 OWNER = "fineline.dev/checkpointeval"
 BUCKET = "fineline-tests"
+_WRITES = ("create", "update", "patch", "delete", "deletecollection")
 
 
 @dataclass
@@ -53,6 +54,10 @@ class Lab:
             made = self.folder / run / f"step{step}"
             listed_checkpoint(made)
             upload(made, f"{self.uri}checkpoints/{run}/step{step}/")
+
+    def add_config_map(self, name: str, data: Mapping[str, str]) -> None:
+        body = {"metadata": {"name": name}, "data": dict(data)}
+        self.api.create(f"/api/v1/namespaces/{self.namespace}/configmaps", body)
 
     def values(self, name: str = "tiny", run: str = "tiny", **spec: Any) -> dict[str, Any]:
         """A CheckpointEval; `a__b` replaces one field of a block of its spec, None leaves it out."""
@@ -133,6 +138,22 @@ class Lab:
         found = self.api.items(f"/apis/batch/v1/namespaces/{self.namespace}/jobs", **query)
         return sorted(found, key=lambda job: job["metadata"]["creationTimestamp"])
 
+    def wait_until(self, true: Callable[[], object], what: str, *, seconds: float = 60) -> None:
+        """`wait_for`, patient while the status has no such part yet."""
+
+        def is_true() -> bool:
+            try:
+                return bool(true())
+            except KeyError:
+                return False
+
+        wait_for(is_true, what, seconds=seconds)
+
+    def wait_for_event(self, reason: str, name: str = "tiny", *, seconds: float = 30) -> str:
+        """The message of the first event of that reason, as soon as it is told."""
+        wait_for(lambda: reason in dict(self.events(name)), f"the event {reason} of {name}", seconds=seconds)
+        return next(message for told, message in self.events(name) if told == reason)
+
     def wait_for_job(self, name: str = "tiny", *, seconds: float = 60) -> dict[str, Any]:
         """The one Job of a CheckpointEval that has not ended, as soon as it is there."""
         found: list[dict[str, Any]] = []
@@ -144,6 +165,9 @@ class Lab:
         wait_for(there, f"a Job of {name}", seconds=seconds)
         assert len(found) == 1, f"{name} has {len(found)} Jobs at once"
         return found[0]
+
+    def job_path(self, job: str) -> str:
+        return f"/apis/batch/v1/namespaces/{self.namespace}/jobs/{job}"
 
     def slices(self, name: str = "tiny") -> tuple[Slice, ...]:
         """The plan of a CheckpointEval's newest Job, as its pods have it mounted."""
@@ -160,8 +184,8 @@ class Lab:
         return [part.order.address(unit) for part in self.slices(name) for unit in part.units]
 
     def work(self, name: str = "tiny", *, fail: Collection[tuple[int, str]] = (), pods_too: bool = True) -> None:
-        """Does a Job's work: every unit is committed, but for (step, task) in `fail`, which fail for good; then its
-        pods end as evaluators do."""
+        """Does a Job's work: every unit is committed, but for (step, task) in `fail`, which fail for good (with all of
+        TASKS: the checkpoint fails); then its pods end as evaluators do."""
         job = self.wait_for_job(name)
         failed_slices: set[int] = set()
         for part in self.slices(name):
@@ -170,7 +194,8 @@ class Lab:
                 if (address.step, address.task) in fail:
                     failed_slices.add(part.index)
                     error = CheckpointError(f"step {address.step}: no lm_head in it", reason="TensorMissing")
-                    record_failure(self.results, address, error, "task", 1, part.order.retry)
+                    whole = {(address.step, task) for task in TASKS} <= set(fail)
+                    record_failure(self.results, address, error, "checkpoint" if whole else "task", 1, part.order.retry)
                 else:
                     commit(self.results, address)
         if pods_too:
@@ -187,11 +212,43 @@ class Lab:
                 pods.play(self.api, pod, code, reason="Error" if code else None)
                 ended.add(index)
 
+    def commit(self, *units: tuple[int, str], name: str = "tiny") -> None:
+        """Commits these (step, task) of its plan, as an evaluator in the middle of its work."""
+        for address in self.addresses(name):
+            if (address.step, address.task) in units:
+                commit(self.results, address)
+
+    def committed(self) -> dict[str, str]:
+        """The results' commits, by name, with their ETags: equal after something means that nothing was done again."""
+        return {item.name: item.etag for item in self.results.list("units/") if item.name.endswith("metrics.arrow")}
+
+    def pods(self, name: str = "tiny") -> list[dict[str, Any]]:
+        """The pods of its newest Job."""
+        return pods.pods_of(self.api, self.namespace, self.jobs(name)[-1]["metadata"]["name"])
+
+    def plan_config_maps(self, name: str = "tiny") -> list[dict[str, Any]]:
+        return self.api.items(
+            f"/api/v1/namespaces/{self.namespace}/configmaps",
+            labelSelector=f"{OWNER}={self.get(name)['metadata']['uid']}",
+        )
+
+    def writes(self) -> list[str]:
+        """What the operator has written in this namespace, `verb resource/subresource` each, from the audit log."""
+        written = []
+        for request in self.plane.requests():
+            about = request.get("objectRef", {})
+            by_operator = request["user"]["username"].endswith(":fineline-operator")
+            if by_operator and about.get("namespace") == self.namespace and request["verb"] in _WRITES:
+                subresource = f"/{about['subresource']}" if "subresource" in about else ""
+                written.append(f"{request['verb']} {about['resource']}{subresource}")
+        return written
+
     def events(self, name: str = "tiny") -> list[tuple[str, str]]:
         """Reasons and messages, in the order of their making."""
         found = self.api.items(
             f"/api/v1/namespaces/{self.namespace}/events", fieldSelector=f"involvedObject.name={name}"
         )
+        found.sort(key=lambda item: int(item["metadata"]["resourceVersion"]))
         return [(item["reason"], item["message"]) for item in found]
 
 
