@@ -150,8 +150,13 @@ class Api:
                 del query["continue"]
 
     async def create(self, path: str, body: Mapping[str, Any]) -> Body:
-        """Make it in the collection `path`. `AlreadyExists` where the name is taken."""
-        return await self._ask("create", "POST", path, query={"fieldManager": FIELD_MANAGER}, body=body)
+        """Make it in the collection `path`. `AlreadyExists` where the name is taken.
+
+        A field that the API does not know is `Invalid`: by default it would be dropped, and a mistyped word of a pod
+        template with it.
+        """
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        return await self._ask("create", "POST", path, query=query, body=body)
 
     async def delete(
         self, path: str, *, uid: str | None = None, propagation: Literal["Background", "Foreground"] = "Background"
