@@ -23,7 +23,7 @@ from fineline_operator import metrics
 from fineline_operator.api import Api, ApiError, Configuration, NotFound, open_session, path_of
 from fineline_operator.jobs.ownership import OWNER_LABEL
 from fineline_operator.jobs.seen import job_seen
-from fineline_operator.paths import resource_of
+from fineline_operator.paths import Resource, resource_of
 from fineline_operator.world import KIND, JobKnown, World, evaluation_known
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,9 @@ SILENCE_SECONDS = 35.0
 """A watch of which nothing comes for so long was cut silently."""
 
 CHUNK = 500
-_RESOURCES = ("checkpointevals", "jobs")
+BEGIN_SECONDS = 15
+CRD_SECONDS = 10.0
+_RESOURCES: tuple[Resource, ...] = ("checkpointevals", "jobs")
 
 
 class Watching:
@@ -57,7 +59,7 @@ class Watching:
         self._namespaces = tuple(namespaces)
         self._check_seconds = check_seconds
         self._after_start = after_start
-        self._heard = dict.fromkeys(_RESOURCES, time.monotonic())
+        self._heard: dict[str, float] = dict.fromkeys(_RESOURCES, time.monotonic())
         self._asked: dict[str, float] = {}
         self._listed_again = asyncio.Event()
         for resource in _RESOURCES:
@@ -97,10 +99,10 @@ class Watching:
             if any(item.get("name") == "checkpointevals" for item in found.get("resources") or ()):
                 return
             logger.error(
-                "the API server knows no %s of %s/%s: install Fineline's CRDs (looked for again in 10 s)",
-                KIND, GROUP, VERSION,
+                "the API server knows no %s of %s/%s: install Fineline's CRDs (looked for again in %.0f s)",
+                KIND, GROUP, VERSION, CRD_SECONDS,
             )  # fmt: skip
-            await asyncio.sleep(10)
+            await asyncio.sleep(CRD_SECONDS)
 
     async def _read_all(self) -> None:
         """All that exists, before anything is decided: whose turn it is depends on the others."""
@@ -149,6 +151,17 @@ class Watching:
             except ApiError as error:
                 logger.warning("could not compare with what is there: %s", error)
 
+    async def _all_watches_begin(self) -> None:
+        """Kopf asks once what kinds there are. An API server that has just started may not know all of them yet, and
+        kopf would then watch nothing for ever."""
+        expected = {path_of(resource, namespace) for resource in _RESOURCES for namespace in self._namespaces or ("",)}
+        for _ in range(BEGIN_SECONDS * 10):
+            if all(self._asked.get(path) for path in expected):
+                await asyncio.Event().wait()
+            await asyncio.sleep(0.1)
+        missing = ", ".join(sorted(path for path in expected if not self._asked.get(path)))
+        raise RuntimeError(f"no watch began within {BEGIN_SECONDS} s of {missing}")
+
     async def _watch(self) -> None:
         self._asked.clear()
         tasks = [
@@ -160,6 +173,7 @@ class Watching:
                 namespaces=self._namespaces,
             ),
             asyncio.create_task(self._check()),
+            asyncio.create_task(self._all_watches_begin()),
         ]
         self._after_start()
         try:

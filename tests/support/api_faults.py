@@ -57,6 +57,7 @@ class Fault:
             self.times > 0
             and re.fullmatch(self.method, request.method) is not None
             and bool(re.search(self.path, request.path))
+            and (not self.expired_watch or "watch" in request.query)
         )
 
 
@@ -70,6 +71,7 @@ class ApiProxy:
     faults: list[Fault] = field(default_factory=list)
     on_answer: Callable[[Asked], None] | None = None
     frozen: threading.Event = field(default_factory=threading.Event)
+    freezes: int = 0
     _transports: set[asyncio.Transport] = field(default_factory=set)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
 
@@ -90,6 +92,7 @@ class ApiProxy:
 
     def freeze(self) -> None:
         """Pass nothing on any more, in either direction; connections stay open, as behind a dead router."""
+        self.freezes += 1
         self.frozen.set()
 
     def thaw(self) -> None:
@@ -170,7 +173,7 @@ async def _handle(proxy: ApiProxy, session: aiohttp.ClientSession, request: web.
 async def _answer(
     proxy: ApiProxy, session: aiohttp.ClientSession, request: web.BaseRequest, transport: asyncio.Transport
 ) -> web.StreamResponse:
-    watch = "watch" in request.query
+    watch, freezes = "watch" in request.query, proxy.freezes
     body = await request.read()
     if proxy.frozen.is_set():
         await asyncio.Event().wait()
@@ -182,6 +185,7 @@ async def _answer(
         proxy.asked.append(Asked(request.method, request.path, watch))
         return _refusal(fault)
     if fault is not None and fault.expired_watch:
+        proxy.asked.append(Asked(request.method, request.path, watch))
         status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}
         return web.json_response({"type": "ERROR", "object": status}, dumps=lambda event: f"{json.dumps(event)}\n")
     headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
@@ -201,7 +205,7 @@ async def _answer(
             passed = {name: value for name, value in upstream.headers.items() if name.lower() not in _HOP_BY_HOP}
             response = web.StreamResponse(status=upstream.status, headers=passed)
             await response.prepare(request)
-            async for data in _until_frozen(proxy, upstream):
+            async for data in _until_frozen(proxy, upstream, freezes):
                 await response.write(data)
             await response.write_eof()
             return response
@@ -210,9 +214,9 @@ async def _answer(
         return web.Response()
 
 
-async def _until_frozen(proxy: ApiProxy, upstream: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def _until_frozen(proxy: ApiProxy, upstream: aiohttp.ClientResponse, freezes: int) -> AsyncIterator[bytes]:
     async for data in upstream.content.iter_any():
-        if proxy.frozen.is_set():
+        if proxy.freezes != freezes:
             await asyncio.Event().wait()
         yield data
 
