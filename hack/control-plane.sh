@@ -31,7 +31,7 @@ machine() {
   esac
 }
 
-fetch() { curl --fail --silent --show-error --location --connect-timeout 3 --retry 2 "$@"; }
+fetch() { curl --fail --silent --show-error --location --connect-timeout 4 "$@"; }
 
 whole() { for name in $names; do [[ -x $1/$name ]] || return 1; done; }
 
@@ -44,17 +44,17 @@ download() {
   local folder=$1 address digest archive
   [[ $(uname -s) == Linux && -n $releases && -n $etcd_releases ]] || return 1
   address=$releases/$version/bin/linux/$(machine)
-  fetch --output /dev/null "$address/kube-apiserver.sha256" 2>/dev/null || return 1
   archive=etcd-$etcd_version-linux-$(machine)
-  fetch --output "$folder/sums" "$etcd_releases/$etcd_version/SHA256SUMS" 2>/dev/null || return 1
+  fetch --max-time 20 --output /dev/null "$address/kube-apiserver.sha256" 2>/dev/null &&
+    fetch --max-time 20 --output "$folder/sums" "$etcd_releases/$etcd_version/SHA256SUMS" 2>/dev/null || return 1
   say "fetching Kubernetes $version and etcd $etcd_version into $cache (once)"
   for name in $names; do
     [[ $name != etcd ]] || continue
-    fetch --output "$folder/$name" "$address/$name" || fail "$address/$name could not be fetched"
-    digest=$(fetch "$address/$name.sha256") || fail "$address/$name.sha256 could not be fetched"
+    fetch --retry 2 --output "$folder/$name" "$address/$name" || fail "$address/$name could not be fetched"
+    digest=$(fetch --retry 2 "$address/$name.sha256") || fail "$address/$name.sha256 could not be fetched"
     checked "$folder/$name" "${digest%% *}"
   done
-  fetch --output "$folder/$archive.tar.gz" "$etcd_releases/$etcd_version/$archive.tar.gz" ||
+  fetch --retry 2 --output "$folder/$archive.tar.gz" "$etcd_releases/$etcd_version/$archive.tar.gz" ||
     fail "$etcd_releases/$etcd_version/$archive.tar.gz could not be fetched"
   checked "$folder/$archive.tar.gz" "$(awk -v name="$archive.tar.gz" '$2 == name { print $1 }' "$folder/sums")"
   tar -xzf "$folder/$archive.tar.gz" -C "$folder" --strip-components 1 --no-same-owner "$archive/etcd"

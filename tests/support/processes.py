@@ -47,6 +47,8 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # Ctrl-C is for the tests, which end their servers in order.
+                start_new_session=True,
             )
 
     def end(self, *, at_once: bool = False, seconds: float = 10) -> None:
