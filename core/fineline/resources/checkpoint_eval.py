@@ -176,11 +176,16 @@ class SuiteTaskSpec(ResourceModel):
     """One task of the suite."""
 
     task: TaskName = Field(description="An lm-evaluation-harness task or group.")
+    # Null is written here (`limit: null`), and server-side apply refuses it where a field is not nullable.
     shots: Annotated[int, Field(ge=0, le=64)] | None = Field(
-        None, description="Examples before each question. Default: the task's own."
+        None,
+        description="Examples before each question. Default: the task's own.",
+        json_schema_extra={"nullable": True},
     )
     limit: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
-        None, description="A fixed random sample of this many documents. Default: all of them."
+        None,
+        description="A fixed random sample of this many documents. Default: all of them.",
+        json_schema_extra={"nullable": True},
     )
     domain: DomainName = Field(
         description="The ability that the task measures: exam, language, knowledge, understanding, reasoning, or more."
