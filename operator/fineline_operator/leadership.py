@@ -70,14 +70,15 @@ class Leadership:
         on_lost: Callable[[], None],
         kubeconfig: Path | None = None,
     ) -> None:
+        pause, deadline = max(1.0, seconds / 5), seconds * 0.7
         self._lock = _Lock(
-            _api_client(kubeconfig), name, namespace, identity, timeout=max(1.0, seconds / 5), lost=self._lost
+            _api_client(kubeconfig), name, namespace, identity, timeout=pause, deadline=deadline, lost=self._lost
         )
         self._config = electionconfig.Config(  # type: ignore[no-untyped-call]
             self._lock,
             lease_duration=seconds,
-            renew_deadline=seconds * 0.7,
-            retry_period=max(1.0, seconds / 5),
+            renew_deadline=deadline,
+            retry_period=pause,
             onstarted_leading=self._acquired,
             onstopped_leading=self._lost,
         )
@@ -132,6 +133,7 @@ class _Lock:
         identity: str,
         *,
         timeout: float,
+        deadline: float,
         lost: Callable[[], None],
     ) -> None:
         self._lease = cast("Any", LeaseLock(name, namespace, identity))  # type: ignore[no-untyped-call]
@@ -142,6 +144,8 @@ class _Lock:
         self.released = False
         self.beat = time.monotonic()
         self._lost = lost
+        self._deadline = deadline
+        self._renewed = self.beat
         self._writing = threading.Lock()
         self._holder: str | None = None
 
@@ -151,10 +155,10 @@ class _Lock:
 
     def get(self, name: str, namespace: str) -> tuple[bool, Any]:
         self.beat = time.monotonic()
+        self._lose_if_overdue()
         there, found = self._lease.get(name, namespace)
+        self._lose_if_overdue()
         if not there:
-            if found.status != 404:
-                logger.warning("the Lease %s can't be read: %s", self.place, found.reason)
             return there, found
         holder = found.holder_identity
         if self.leading and holder not in (None, self.identity):
@@ -188,8 +192,15 @@ class _Lock:
                 logger.warning("the Lease %s can't be released, and ends by itself: %s", self.place, error.reason)
 
     def _wrote(self, success: bool) -> bool:  # noqa: FBT001 - what the library's methods give
-        self.leading = self.leading or success
+        if success:
+            self.leading = True
+            self._renewed = time.monotonic()
         return success
+
+    def _lose_if_overdue(self) -> None:
+        """The library counts from its next try on, and so ends later than the Lease does for the others."""
+        if self.leading and time.monotonic() - self._renewed > self._deadline:
+            self._lost()
 
 
 class _Timed:
@@ -211,7 +222,12 @@ class _Timed:
     def _call(self, request: Callable[..., Any], *args: Any) -> Any:
         try:
             return request(*args, _request_timeout=self._timeout)
+        except ApiException as error:
+            if error.status not in (404, 409):  # not there yet, or another was quicker
+                logger.warning("a request for the Lease failed: HTTP %s: %s", error.status, error.reason)
+            raise
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            logger.warning("a request for the Lease had no answer: %s", error)
             raise ApiException(status=0, reason=f"{type(error).__name__}: {error}") from None
 
 

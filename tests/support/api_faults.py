@@ -135,7 +135,9 @@ def api_proxy(plane: ControlPlane) -> Iterator[ApiProxy]:
 
     async def run() -> None:
         async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=trusted), auto_decompress=False
+            connector=aiohttp.TCPConnector(limit=0, ssl=trusted),
+            auto_decompress=False,
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
         ) as session:
             server = web.Server(lambda request: _handle(proxy, session, request), handler_cancellation=True)
             runner = web.ServerRunner(server, shutdown_timeout=0)
