@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,13 +21,16 @@ def team(queued_cluster: ControlPlane) -> Iterator[str]:
     queued_cluster.delete_namespace(name)
 
 
-def make_job(plane: ControlPlane, namespace: str, name: str, queue: str, *, priority: str = "") -> dict[str, Any]:
+def make_job(
+    plane: ControlPlane, namespace: str, name: str, queue: str, *, priority: str = "", disk: str = ""
+) -> dict[str, Any]:
     """A suspended Job of one pod that wants one GPU."""
     labels = {"kueue.x-k8s.io/queue-name": queue}
     if priority:
         labels["kueue.x-k8s.io/priority-class"] = priority
-    gpu = {"limits": {"nvidia.com/gpu": "1"}, "requests": {"nvidia.com/gpu": "1"}}
-    pod = {"restartPolicy": "Never", "containers": [{"name": "evaluator", "image": "none", "resources": gpu}]}
+    wanted = {"nvidia.com/gpu": "1", **({"ephemeral-storage": disk} if disk else {})}
+    resources = {"limits": wanted, "requests": wanted}
+    pod = {"restartPolicy": "Never", "containers": [{"name": "evaluator", "image": "none", "resources": resources}]}
     spec = {"suspend": True, "completionMode": "Indexed", "completions": 1, "parallelism": 1, "template": {"spec": pod}}
     return plane.admin.create(
         f"/apis/batch/v1/namespaces/{namespace}/jobs", {"metadata": {"name": name, "labels": labels}, "spec": spec}
@@ -68,6 +72,21 @@ def test_kueue_preempts_for_a_higher_priority(queued_cluster: ControlPlane, team
     wait_for(lambda: not is_suspended(plane, pressing), "the pressing Job to start")
     assert is_suspended(plane, usual)
     assert condition_of(workload_of(plane, usual), "Preempted") == "True"
+
+
+def test_a_resource_that_the_quota_does_not_name_keeps_a_job_waiting(queued_cluster: ControlPlane, team: str) -> None:
+    """Evaluators ask for disk: a ClusterQueue for them names ephemeral-storage."""
+    plane = queued_cluster
+    without = make_queue(plane, team, {"nvidia.com/gpu": 1}, name="without-disk")
+    enough = make_queue(plane, team, {"nvidia.com/gpu": 1, "ephemeral-storage": "10Gi"}, name="with-disk")
+
+    waiting = make_job(plane, team, "waiting", without, disk="1Gi")
+    admitted = make_job(plane, team, "admitted", enough, disk="1Gi")
+
+    wait_for(lambda: condition_of(workload_of(plane, admitted), "Admitted") == "True", "the one Job to be admitted")
+    wait_for(lambda: condition_of(workload_of(plane, waiting), "QuotaReserved") == "False", "the other to be looked at")
+    assert "ephemeral-storage" in json.dumps((workload_of(plane, waiting) or {}).get("status"))
+    assert is_suspended(plane, waiting)
 
 
 def test_kueues_webhooks_are_asked(queued_cluster: ControlPlane, team: str) -> None:

@@ -257,7 +257,7 @@ def _assemble(
     etcd_address, endpoint = f"http://127.0.0.1:{etcd_port}", f"https://127.0.0.1:{port}"
     _write_kubeconfig(folder / "kubeconfig", endpoint, pki / "server.crt", token, "default", "admin")
 
-    etcd = [
+    etcd: list[str | Path] = [
         binaries / "etcd",
         f"--data-dir={folder / 'etcd'}",
         # A power cut may lose the data of a test; a killed process does not.
@@ -268,7 +268,7 @@ def _assemble(
         "--quota-backend-bytes=8589934592",
         "--log-level=warn",
     ]
-    api_server = [
+    api_server: list[str | Path] = [
         binaries / "kube-apiserver",
         f"--etcd-servers={etcd_address}",
         f"--secure-port={port}",
@@ -290,7 +290,7 @@ def _assemble(
         "--audit-log-maxsize=100000",
         *api_server_options,
     ]
-    controller_manager = [
+    controller_manager: list[str | Path] = [
         binaries / "kube-controller-manager",
         f"--kubeconfig={folder / 'kubeconfig'}",
         f"--controllers={','.join(_CONTROLLERS)}",

@@ -60,7 +60,7 @@ def kueue(binary: Path, plane: ControlPlane, folder: Path) -> Iterator[Server]:
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump(_configuration(port, health_port, certificates)))
     _install(binary, plane, port)
-    command = [binary, f"--config={config}", f"--kubeconfig={plane.kubeconfig_for(SYSTEM, ACCOUNT)}"]
+    command: list[str | Path] = [binary, f"--config={config}", f"--kubeconfig={plane.kubeconfig_for(SYSTEM, ACCOUNT)}"]
     server = Server("kueue", command, folder / "kueue.log", environment={"TMPDIR": str(folder)})
     server.start()
     try:

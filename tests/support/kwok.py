@@ -70,7 +70,7 @@ def kwok(
     config = folder / "kwok.yaml"
     config.write_text(yaml.safe_dump_all([settings, _node_stage(), *(pod_stages() if stages is None else stages)]))
     node: dict[str, Any] = {"metadata": {"name": NODE, "labels": {"type": "kwok"}}}
-    command = [
+    command: list[str | Path] = [
         binary,
         f"--kubeconfig={plane.kubeconfig}",
         f"--config={config}",
