@@ -41,7 +41,17 @@ def integers(*right: int) -> Values:
 
 def uris() -> Values:
     right = st.sampled_from(("s3://bucket/prefix/", "s3://bucket", "file:///data/"))
-    wrong = ("s3://", "s3:///x", "https://x/y", "/data", "s3://b/a\nb", "S3://b/", "file:", "s3://" + "b" * 2043)
+    wrong = (
+        "s3://",
+        "s3:///x",
+        "s3://key:word@b/",
+        "https://x/y",
+        "/data",
+        "s3://b/a\nb",
+        "S3://b/",
+        "file:",
+        "s3://" + "b" * 2043,
+    )
     return _mostly(right, st.sampled_from((*wrong, "s3://" + "b" * 2044)))
 
 

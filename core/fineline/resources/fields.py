@@ -6,14 +6,23 @@ absent (as on an API server), and what a single field can't say is a `Rule`, the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 
 GROUP = "fineline.dev"
 VERSION = "v1alpha1"
@@ -105,7 +114,27 @@ ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253, patt
 LabelledName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_DNS_SUBDOMAIN)]
 """The name of an object that a label names, which bounds it to 63 characters."""
 
-StoreUri = Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=r"^(s3://[^/]+(/.*)?|file:.+)$")]
+_URI = r"^(s3://[^/]+(/.*)?|file:.+)$"
+_URI_WITHOUT_CREDENTIALS = r"^(s3://[^/@:]+(/.*)?|file:.+)$"
+
+
+def _without_credentials(uri: str) -> str:
+    if not re.match(_URI_WITHOUT_CREDENTIALS, uri):
+        # The text is not repeated: what stands there may be a secret.
+        raise PydanticCustomError(
+            "credentials_in_uri",
+            "the bucket must stand alone; credentials and endpoints come from pods.secretName and the chart's stores, "
+            "or without a cluster from the AWS environment, never from a URI",
+        )
+    return uri
+
+
+StoreUri = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=2048, pattern=_URI),
+    AfterValidator(_without_credentials),
+    Field(json_schema_extra={"pattern": _URI_WITHOUT_CREDENTIALS}),
+]
 """`s3://bucket/prefix/` or, on one machine, `file:///folder/`."""
 
 PATTERN_WORDS = {
@@ -113,7 +142,10 @@ PATTERN_WORDS = {
     r"^[A-Za-z0-9][A-Za-z0-9._+-]*$": "must be letters, digits, `.`, `_`, `+` and `-`, a letter or digit first",
     r"^[a-z][a-z0-9-]*$": "must be small letters, digits and `-`, and start with a letter",
     _DNS_SUBDOMAIN: "must be the name of a Kubernetes object: small letters, digits, `-` and `.`",
-    r"^(s3://[^/]+(/.*)?|file:.+)$": "must be s3://bucket/prefix/ or file:///folder/",
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "must be small letters, digits and `-`, with a letter or digit at both ends",
+    r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$": "must be a label's value: letters, digits, `-`, `_` and `.`",
+    _URI: "must be s3://bucket/prefix/ or file:///folder/",
+    _URI_WITHOUT_CREDENTIALS: "must be s3://bucket/prefix/ or file:///folder/",
     r"^[0-9a-f]{64}$": "must be a SHA-256 digest in 64 hexadecimal digits",
 }
 """What a pattern asks for, in words, for error messages."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fineline.resources import crd_documents
+from fineline.resources.fields import PATTERN_WORDS
 from support.resource_rules import BROKEN
 
 
@@ -85,6 +86,12 @@ def test_every_list_map_string_and_number_is_bounded() -> None:
                 assert node["format"] == "int64", path
             case "object" if "additionalProperties" in node:
                 assert node["maxProperties"] <= 512, path
+
+
+def test_every_pattern_has_words_for_people() -> None:
+    patterns = {node["pattern"] for _, node in schemas(spec()) if "pattern" in node}
+    assert len(patterns) > 5
+    assert patterns <= PATTERN_WORDS.keys()
 
 
 def test_what_a_result_depends_on_is_immutable() -> None:

@@ -91,6 +91,12 @@ def test_a_wrong_field_is_named_with_what_would_be_right(spec: dict[str, Any], p
     assert "\n" not in message
 
 
+def test_credentials_in_a_uri_are_refused_and_not_repeated() -> None:
+    told = refusal(checkpoints__uri="s3://AKIAKEY:topsecret@bucket/prefix/")
+    assert told.startswith("eval.yaml: spec.checkpoints.uri: the bucket must stand alone")
+    assert "topsecret" not in told
+
+
 def test_several_wrong_fields_are_all_told() -> None:
     lines = refusal(run={"name": "../x", "foo": 1}, engine={"dtype": "int3"}).splitlines()
     assert [line.split(": ")[1] for line in lines] == ["spec.run.name", "spec.run.foo", "spec.engine.dtype"]
