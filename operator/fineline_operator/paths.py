@@ -6,7 +6,7 @@ from typing import Literal
 
 from fineline.resources.fields import GROUP, VERSION
 
-Resource = Literal["checkpointevals", "jobs", "configmaps", "pods", "events", "workloads", "localqueues"]
+Resource = Literal["checkpointevals", "jobs", "configmaps", "pods", "events", "namespaces", "workloads", "localqueues"]
 
 _KUEUE = "/apis/kueue.x-k8s.io/v1beta2"
 
@@ -16,6 +16,7 @@ _PREFIXES: dict[Resource, str] = {
     "configmaps": "/api/v1",
     "pods": "/api/v1",
     "events": "/api/v1",
+    "namespaces": "/api/v1",
     "workloads": _KUEUE,
     "localqueues": _KUEUE,
 }

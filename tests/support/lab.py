@@ -55,6 +55,13 @@ class Lab:
             listed_checkpoint(made)
             upload(made, f"{self.uri}checkpoints/{run}/step{step}/")
 
+    def overwrite_checkpoint(self, step: int, run: str = "tiny") -> None:
+        """The same names with other bytes."""
+        weights = f"{self.uri}checkpoints/{run}/step{step}/model.safetensors"
+        folder, _, name = weights.rpartition("/")
+        store = open_store(f"{folder}/")
+        store.put(name, store.get(name)[:-1] + b"\1")
+
     def add_config_map(self, name: str, data: Mapping[str, str]) -> None:
         body = {"metadata": {"name": name}, "data": dict(data)}
         self.api.create(f"/api/v1/namespaces/{self.namespace}/configmaps", body)
@@ -103,6 +110,14 @@ class Lab:
                 block = block.setdefault(part, {})
             block[last] = value
         self.api.patch(self.path(name), {"spec": patch}, kind="merge")
+
+    def edit_and_be_seen(self, name: str = "tiny", **spec: Any) -> None:
+        """Edits, and returns when the operator has looked at it: what it was to do before is done by then."""
+        self.edit(name, **spec)
+        generation = self.get(name)["metadata"]["generation"]
+        self.wait_until(
+            lambda: self.status(name)["observedGeneration"] == generation, f"generation {generation} of {name} seen"
+        )
 
     def retry(self, value: str, name: str = "tiny") -> None:
         annotations = {"annotations": {"fineline.dev/retry": value}}

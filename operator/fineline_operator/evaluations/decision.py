@@ -35,7 +35,8 @@ class CreateJob:
 
 @dataclass(frozen=True, slots=True)
 class DeleteJob:
-    """Delete a Job that has no pods and was made from an older spec, or belongs to an older plan.
+    """Delete a Job that has no pods and was made from an older spec, belongs to an older plan, or holds up the deletion
+    of its namespace.
 
     Its end wakes the next reconcile.
     """

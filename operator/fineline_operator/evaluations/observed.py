@@ -155,11 +155,13 @@ class PodTrouble:
 class PodsSeen:
     """The pods of the Job, the worst trouble first.
 
-    `restarts` counts those that the Job replaced without counting them as failures.
+    `restarts` counts those that the Job replaced without counting them as failures. `namespace_ending`: somebody
+    deletes the namespace, and its pods wait for the Job to go.
     """
 
     troubles: tuple[PodTrouble, ...]
     restarts: int
+    namespace_ending: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,18 @@ class Reader:
 
     async def pods(self, evaluation: EvaluationSeen, job: str, now: datetime) -> PodsSeen:
         """What the pods of the Job of that name suffer from, not older than some seconds."""
-        return pods_seen(await self._pods.of(evaluation.namespace, evaluation.uid), now, job=job)
+        pods = await self._pods.of(evaluation.namespace, evaluation.uid)
+        seen = pods_seen(pods, now, job=job)
+        if any(pod.deleted for pod in pods) and await self._is_ending(evaluation.namespace):
+            return replace(seen, namespace_ending=True)
+        return seen
+
+    async def _is_ending(self, namespace: str) -> bool:
+        try:
+            body = await self._api.get(path_of("namespaces", name=namespace))
+        except NotFound:
+            return True
+        return "deletionTimestamp" in body["metadata"]
 
     async def workload(self, evaluation: EvaluationSeen, job: JobSeen) -> WorkloadSeen:
         """Kueue's word on a Job, not older than some seconds; or why there is none."""

@@ -14,7 +14,7 @@ from fineline_operator.evaluations.decision import (
     Look,
     PatchJob,
 )
-from fineline_operator.evaluations.observed import JobSeen, NotLooked, Problem
+from fineline_operator.evaluations.observed import JobSeen, NotLooked, PodsSeen, Problem
 from fineline_operator.evaluations.pods import pods_of
 from fineline_operator.evaluations.problems import with_a_plan
 from fineline_operator.evaluations.work import Work
@@ -57,6 +57,8 @@ def _get_on(
     pods = pods_of(work.observed, job)
     if isinstance(pods, Look):
         return Decision(look=pods)
+    if isinstance(work.observed.pods, PodsSeen) and work.observed.pods.namespace_ending:
+        return _give_way(work, job, stands)
     reason, message = (pods.reason, pods.message) if pods.reason else _headline(work, job)
     status = work.status_with(going_on(work.planned, stands.condition, reason, message), job=job)
     pauses = [pause for pause in (listing, pods.again_after) if pause is not None and pause > 0]
@@ -66,6 +68,18 @@ def _get_on(
         events=(*events, *work.failure_events),
         again_after=min(pauses, default=None),
     )
+
+
+def _give_way(work: Work, job: JobSeen, stands: Admission) -> Decision:
+    """The namespace is being deleted. Kubernetes takes pods before Jobs, and the Job controller keeps a failed pod with
+    `backoffLimitPerIndex` until the next one is made, which it can't be there any more: each would wait for the other.
+    """
+    message = (
+        f"The namespace {work.evaluation.namespace} is being deleted: the Job {job.name} goes first, for its pods "
+        "would hold that up."
+    )
+    conditions = going_on(work.planned, stands.condition, Reason.PROGRESSING, message)
+    return Decision(actions=(DeleteJob(job.name, job.uid),), status=work.status_with(conditions, job=job))
 
 
 def _headline(work: Work, job: JobSeen) -> tuple[Reason, str]:

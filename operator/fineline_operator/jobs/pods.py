@@ -54,7 +54,8 @@ Conditions = Mapping[str, Mapping[str, Any]]
 class PodProjection:
     """One pod. `trouble` counts from `told_from` on; `done`: its slice has ended; `failed`: it failed itself.
 
-    `restarts` is how many pods of this slice were replaced before it without counting as failed.
+    `restarts` is how many pods of this slice were replaced before it without counting as failed. `deleted`: somebody
+    asked for its end.
     """
 
     name: str
@@ -67,6 +68,7 @@ class PodProjection:
     failed: bool
     trouble: PodTrouble | None
     told_from: datetime
+    deleted: bool = False
 
 
 def pod_projection(body: Mapping[str, Any]) -> PodProjection:
@@ -87,6 +89,7 @@ def pod_projection(body: Mapping[str, Any]) -> PodProjection:
         failed=phase == "Failed",
         trouble=trouble,
         told_from=created if trouble is None else trouble.since + TOLD_AFTER.get(trouble.reason, timedelta()),
+        deleted="deletionTimestamp" in metadata,
     )
 
 

@@ -311,6 +311,16 @@ def test_fifty_disruptions_are_not_told() -> None:
     assert world.turn().told("Succeeded").reason == "Progressing"
 
 
+def test_a_job_whose_pods_would_hold_up_the_deletion_of_its_namespace_goes_first() -> None:
+    world = started(active=0, ready=0)
+    world.pods = PodsSeen((), 0, namespace_ending=True)
+    world.seconds = 40
+    job = world.job
+    turn = world.turn()
+    assert turn.actions == [DeleteJob(job.name, job.uid)]
+    assert turn.told("Succeeded").message.startswith("The namespace evals is being deleted")
+
+
 def test_pods_that_come_and_go_do_not_have_the_status_written() -> None:
     world = started(active=0, ready=0)
     world.edit(pods__parallelism=4)
