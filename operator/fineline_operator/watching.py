@@ -151,16 +151,16 @@ class Watching:
             except ApiError as error:
                 logger.warning("could not compare with what is there: %s", error)
 
-    async def _all_watches_begin(self) -> None:
+    async def _all_kinds_are_watched(self) -> None:
         """Kopf asks once what kinds there are. An API server that has just started may not know all of them yet, and
         kopf would then watch nothing for ever."""
         expected = {path_of(resource, namespace) for resource in _RESOURCES for namespace in self._namespaces or ("",)}
         for _ in range(BEGIN_SECONDS * 10):
-            if all(self._asked.get(path) for path in expected):
+            if expected <= self._asked.keys():
                 await asyncio.Event().wait()
             await asyncio.sleep(0.1)
-        missing = ", ".join(sorted(path for path in expected if not self._asked.get(path)))
-        raise RuntimeError(f"no watch began within {BEGIN_SECONDS} s of {missing}")
+        missing = ", ".join(sorted(expected - self._asked.keys()))
+        raise RuntimeError(f"within {BEGIN_SECONDS} s nothing was asked for at {missing}")
 
     async def _watch(self) -> None:
         self._asked.clear()
@@ -173,7 +173,7 @@ class Watching:
                 namespaces=self._namespaces,
             ),
             asyncio.create_task(self._check()),
-            asyncio.create_task(self._all_watches_begin()),
+            asyncio.create_task(self._all_kinds_are_watched()),
         ]
         self._after_start()
         try:
