@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 from fineline.errors import ResultError
 from fineline.results import layout
@@ -17,6 +18,8 @@ _PAGE_OBJECTS = 1000
 _OBJECTS_A_REQUEST = 100
 """A request to a store costs about as much as reading so many more objects of a listing."""
 
+_MOST_LOOKED_INTO = 500
+_READERS = 8
 _LONGEST_MESSAGE = 1024
 
 
@@ -63,15 +66,24 @@ def run_states(store: Store, run: str) -> Mapping[UnitAddress, UnitState]:
     return unit_states(store.list(layout.run_folder(run)))
 
 
-def planned_states(store: Store, addresses: Collection[UnitAddress]) -> Mapping[UnitAddress, UnitState]:
+def planned_states(
+    store: Store, addresses: Collection[UnitAddress], retry: str = ""
+) -> Mapping[UnitAddress, UnitState]:
     """The states of these units alone; those of which the listing shows nothing are left out.
 
-    One listing over all of their checkpoints where little else lies in between, else each checkpoint's folder.
+    One listing over all of their checkpoints where little else lies in between, else each checkpoint's folder. Under a
+    `retry` a failure recorded under another one counts as none, for it is about to be forgotten; that is a request for
+    each failure, and so done for the first 500 alone.
     """
     planned = frozenset(addresses)
     folders = sorted({layout.checkpoint_folder(unit.run, unit.branch, unit.step) for unit in planned})
     states = unit_states(_objects_in(store, folders))
-    return {address: state for address, state in states.items() if address in planned}
+    found = {address: state for address, state in states.items() if address in planned}
+    if retry:
+        failed = sorted(address for address, state in found.items() if state.failed_for_good)[:_MOST_LOOKED_INTO]
+        for address in _of_another_retry(store, failed, retry):
+            found[address] = replace(found[address], failed=False)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +122,27 @@ def first_failures(store: Store, failed: Iterable[UnitAddress], most: int = 20) 
         task = "" if record.scope == "checkpoint" else unit.task
         told.append(FailedUnit(unit.checkpoint_name, task, record.reason, _cut(record.message)))
     return tuple(told)
+
+
+def _of_another_retry(store: Store, failed: Sequence[UnitAddress], retry: str) -> list[UnitAddress]:
+    if not failed:
+        return []
+    with ThreadPoolExecutor(min(_READERS, len(failed))) as pool:
+        return [
+            address
+            for address, other in zip(
+                failed, pool.map(lambda unit: _is_of_another(store, unit, retry), failed), strict=True
+            )
+            if other
+        ]
+
+
+def _is_of_another(store: Store, address: UnitAddress, retry: str) -> bool:
+    try:
+        record = read_failure(store, address)
+    except ResultError:
+        return False
+    return record is None or record.retry != retry
 
 
 def _objects_in(store: Store, folders: Sequence[str]) -> Iterator[StoredObject]:

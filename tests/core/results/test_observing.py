@@ -70,6 +70,16 @@ def test_the_states_of_planned_units_are_told_and_no_others(store: Store) -> Non
     assert [state.failed_for_good for state in states.values()] == [False, True, False, False]
 
 
+def test_under_a_retry_failures_of_earlier_ones_count_as_none(store: Store) -> None:
+    earlier, now, unreadable = unit(1), unit(2), unit(3)
+    record_failure(store, earlier, NO_SPLIT, "task", 0, "one")
+    record_failure(store, now, NO_SPLIT, "task", 0, "two")
+    store.put(unreadable.failed, b"{")
+    planned = [earlier, now, unreadable]
+    assert [state.failed for state in planned_states(store, planned, "two").values()] == [False, True, True]
+    assert [state.failed for state in planned_states(store, planned).values()] == [True, True, True]
+
+
 def test_nothing_planned_asks_nothing(store: Store) -> None:
     counted = Counted(store)
     assert planned_states(counted, []) == {}  # type: ignore[arg-type]
