@@ -83,7 +83,7 @@ def lock(name: str) -> Mapping[str, TaskLock]:
     return MappingProxyType({task: _read_lock(task, values) for task, values in content["tasks"].items()})
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)  # by names that anyone may write
 def find_lock(task: str) -> TaskLock | None:
     """The lock of a task in whichever built-in suite has it. What depends on the shots may differ between suites; the
     digest does not."""
