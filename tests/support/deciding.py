@@ -311,6 +311,7 @@ class World:
                 there = self.jobs[name]
                 self.jobs[name] = replace(
                     there,
+                    started=None if action.suspend else there.started,
                     parallelism=there.parallelism if action.parallelism is None else action.parallelism,
                     suspended=there.suspended if action.suspend is None else action.suspend,
                     ttl_seconds=there.ttl_seconds if action.ttl_seconds is None else action.ttl_seconds,

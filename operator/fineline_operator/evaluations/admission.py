@@ -112,7 +112,7 @@ def _inactive(work: Work, job: JobSeen, seen: WorkloadSeen) -> Admission:
 
 
 def _queued(work: Work, job: JobSeen, seen: WorkloadSeen) -> Admission:
-    again, queue = _look_again(work, job), job.queue_name
+    again = _look_again(work, job)
     if seen.problem is not None:
         said = condition("Admitted", "False", seen.problem.reason, wording.of_problem(seen.problem))
         return Admission(said, held=True, problem=seen.problem)
@@ -127,8 +127,8 @@ def _queued(work: Work, job: JobSeen, seen: WorkloadSeen) -> Admission:
             f"Kueue has made no Workload for the Job {job.name}: see that its integration batch/job is switched on "
             "and that it manages this namespace."
         )
-    default = f"The Job {job.name} waits for Kueue to admit it{f' through the queue {queue}' if queue else ''}."
-    return Admission(_not_yet(Reason.QUEUED, words or default), held=True, again_after=again)
+    words = words or f"The Job {job.name} waits for Kueue to admit it."
+    return Admission(_not_yet(Reason.QUEUED, words), held=True, again_after=again)
 
 
 def _admitted(work: Work, job: JobSeen, *, suspend: bool | None = None) -> Admission:

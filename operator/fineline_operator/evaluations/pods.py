@@ -29,10 +29,11 @@ def pods_of(observed: Observed, job: JobSeen) -> Pods | Look:
     They are looked at only while some that should be there are missing, not ready or terminating, or have failed and
     were replaced; and not in the Job's first seconds: a short evaluation never costs a list of pods.
     """
-    often = _restarted_often(job)
-    if job.suspended or _settled(job):  # a Job that was let go just now says so with its next event
-        return often if _said_before(observed, job) else Pods()
-    early = observed.trouble_seconds - _age(observed, job)
+    if job.suspended or job.started is None:
+        return Pods()  # nobody has made pods yet: the Job's next event tells
+    if _settled(job):
+        return _restarted_often(job) if _said_before(observed, job) else Pods()
+    early = observed.trouble_seconds - _seconds(observed, job.started)
     if early > 0:
         return Pods(again_after=min(early, observed.trouble_seconds))  # clocks differ
     if isinstance(observed.pods, NotLooked):
@@ -80,10 +81,6 @@ def _said_before(observed: Observed, job: JobSeen) -> bool:
     told = observed.evaluation.status.condition("Succeeded")
     same_job = observed.evaluation.status.job_name == job.name
     return same_job and told is not None and told.reason == Reason.RESTARTED_OFTEN
-
-
-def _age(observed: Observed, job: JobSeen) -> float:
-    return _seconds(observed, job.started or job.created)
 
 
 def _seconds(observed: Observed, since: datetime) -> float:

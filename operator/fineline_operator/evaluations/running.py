@@ -85,9 +85,9 @@ def _give_way(work: Work, job: JobSeen, stands: Admission) -> Decision:
 def _headline(work: Work, job: JobSeen) -> tuple[Reason, str]:
     """Running is not said in the first seconds: a short evaluation's status is not written for that alone."""
     observed = work.observed
-    begun = (observed.now - (job.started or job.created)).total_seconds() >= observed.trouble_seconds
+    seconds = (observed.now - job.started).total_seconds() if job.started is not None and not job.suspended else 0.0
     at_once = f"at most {wording.counted(parallelism(work.spec, job.completions), 'pod')} at once"
-    if begun and not job.suspended and (job.ready > 0 or job.ended_indexes > 0):
+    if seconds >= observed.trouble_seconds and (job.ready > 0 or job.ended_indexes > 0):
         units = wording.counted(work.plan.todo, "unit")
         return Reason.RUNNING, f"The Job {job.name} does {units} in {_slices(work)}, {at_once}."
     return Reason.PROGRESSING, f"The Job {job.name} is made and its pods start: {_slices(work)}, {at_once}."
@@ -137,17 +137,7 @@ def _actions(work: Work, job: JobSeen, stands: Admission) -> tuple[Action, ...]:
 
 
 def _job_events(work: Work, job: JobSeen) -> tuple[EventWanted, ...]:
-    events: list[EventWanted] = []
-    before = work.status.job_name
-    if work.observed.job_created or before != job.name:
-        if before is not None:
-            message = (
-                f"The Job {before} or its plan was gone before the end: {job.name} does what is left. What is "
-                "published is not done again."
-            )
-            events.append(wording.event(EventReason.JOB_GONE, message))
-        message = f"The Job {job.name} does {wording.counted(work.plan.todo, 'unit')} in {_slices(work)}."
-        events.append(wording.event(EventReason.JOB_CREATED, message))
+    events = [*work.job_events(job)]
     edited = work.status.observed_generation != work.evaluation.generation
     if edited and _made_from_another_spec(work, job):
         message = (

@@ -18,10 +18,12 @@ def job_seen(body: Mapping[str, Any]) -> JobSeen:
     """The Job as the API server gave it.
 
     It is finished at Complete or Failed, not before: FailureTarget and SuccessCriteriaMet say how it will end while
-    pods still run.
+    pods still run. It has not started while the Job controller says that it is suspended: after a resume the time of
+    the start before stands there until the controller takes it up.
     """
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
-    finished = _finished(status.get("conditions") or ())
+    conditions = status.get("conditions") or ()
+    finished = _finished(conditions)
     ending: Mapping[str, Any] = finished or {}
     created = moment(metadata.get("creationTimestamp"))
     return JobSeen(
@@ -37,7 +39,7 @@ def job_seen(body: Mapping[str, Any]) -> JobSeen:
         terminating=status.get("terminating") or 0,
         completed_indexes=count_indexes(status.get("completedIndexes") or ""),
         failed_indexes=count_indexes(status.get("failedIndexes") or ""),
-        started=moment(status.get("startTime")),
+        started=None if _is_true(conditions, "Suspended") else moment(status.get("startTime")),
         finished=_how(ending),
         finished_reason=ending.get("reason") or "",
         finished_message=ending.get("message") or "",
@@ -72,6 +74,10 @@ def _span(part: str) -> int:
 
 def _is_index(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_INDEXES))
+
+
+def _is_true(conditions: Any, kind: str) -> bool:
+    return any(item.get("type") == kind and item.get("status") == "True" for item in conditions)
 
 
 def _finished(conditions: Any) -> Mapping[str, Any] | None:

@@ -160,6 +160,8 @@ def test_where_as_many_run_as_may_it_waits_for_its_turn() -> None:
     assert turn.told("Admitted").status == "False"
     assert turn.told("Admitted").reason == "Waiting"
     assert turn.told("Admitted").message == "2 of at most 2 evaluations run."
+    world.room_message = ""
+    assert world.turn().told("Admitted").message.endswith("this one waits for its turn, the oldest first.")
     world.room = True
     assert world.turn().actions == [CreateJob(suspended=False)]
 

@@ -38,6 +38,8 @@ def test_a_job_with_a_queue_is_made_suspended_and_never_let_go_by_us() -> None:
 
 def test_while_it_is_queued_kueue_says_why() -> None:
     world = queued()
+    assert world.status.job_name == world.job.name
+    assert world.status.start_time is not None
     turn = world.turn()
     assert turn.told("Admitted").status == "False"
     assert turn.told("Admitted").reason == "Queued"
@@ -56,9 +58,18 @@ def test_a_queued_job_is_looked_at_often_at_first_and_then_seldom() -> None:
 def test_a_job_that_kueue_made_no_workload_for_says_so_after_a_while() -> None:
     world = queued()
     world.workload = WorkloadSeen()
-    assert world.turn().told("Admitted").message.endswith("waits for Kueue to admit it through the queue research.")
+    assert world.turn().told("Admitted").message.endswith("waits for Kueue to admit it.")
     world.seconds = 60
     assert "Kueue has made no Workload" in world.turn().told("Admitted").message
+    world.workload = WorkloadSeen(name="job-amber-1")
+    assert world.turn().told("Admitted").message.endswith("waits for Kueue to admit it.")
+
+
+def test_an_admitted_job_that_kueue_has_not_let_go_yet_counts_as_admitted() -> None:
+    world = queued(admitted=True)
+    turn = world.turn()
+    assert turn.told("Admitted").status == "True"
+    assert turn.actions == []
 
 
 def test_once_admitted_kueue_is_not_asked_any_more() -> None:
@@ -76,7 +87,9 @@ def test_a_preempted_job_says_by_whom() -> None:
     turn = world.turn()
     assert turn.told("Admitted").reason == "Preempted"
     assert turn.told("Admitted").message.startswith("Preempted to accommodate urgent. What is published stays")
+    assert turn.told("Succeeded").reason == "Preempted"
     assert turn.told("Reconciling").status == "True"
+    assert turn.decision.again_after == 5
 
 
 def test_another_eviction_says_why() -> None:
@@ -88,9 +101,9 @@ def test_another_eviction_says_why() -> None:
 
 @pytest.mark.parametrize("reason", ["QueueNotFound", "KueueNotInstalled"])
 def test_a_missing_queue_needs_a_person(reason: str) -> None:
-    world = queued()
-    world.workload = WorkloadSeen(problem=Problem(reason, "make it"))
+    world = World(spec=spec(queueName="research"), workload=WorkloadSeen(problem=Problem(reason, "make it")))
     turn = world.turn()
+    assert world.status.job_name == world.job.name
     assert turn.told("Admitted").status == "False"
     assert turn.told("Stalled").status == "True"
     assert turn.told("Stalled").reason == reason
@@ -148,7 +161,8 @@ def test_resuming_switches_on_what_the_users_suspend_switched_off() -> None:
     world.edit(suspend=False, queueName="research")
     turn = world.turn()
     assert turn.actions == [SetWorkloadActive("job-amber-1", active=True)]
-    assert turn.told("Admitted").reason == "Queued"
+    assert turn.told("Succeeded").reason == "Queued"
+    assert turn.decision.again_after == 5
     assert "Resumed" in turn.event_reasons
     again = world.turn()
     assert again.actions == []
@@ -164,6 +178,17 @@ def test_resuming_before_kueue_has_stopped_the_job_switches_on_again() -> None:
     assert world.turn().told("Admitted").status == "True"
 
 
+def test_resuming_what_somebody_switched_on_already_takes_nothing() -> None:
+    world = admitted()
+    world.edit(suspend=True, queueName="research")
+    world.turn()
+    world.workload = WorkloadSeen(name="job-amber-1", admitted=False)
+    world.edit(suspend=False, queueName="research")
+    turn = world.turn()
+    assert turn.actions == []
+    assert turn.told("Admitted").status == "True"
+
+
 def test_a_workload_that_somebody_else_switched_off_stays_off() -> None:
     world = queued(active=False, message="The workload exceeded its requeuing limit")
     turn = world.turn()
@@ -171,6 +196,7 @@ def test_a_workload_that_somebody_else_switched_off_stays_off() -> None:
     assert turn.told("Admitted").reason == "Evicted"
     assert "exceeded its requeuing limit" in turn.told("Admitted").message
     assert "kubectl patch workload job-amber-1 -n evals" in turn.told("Admitted").message
+    assert turn.decision.again_after == 5
 
 
 def test_a_suspend_before_kueue_made_its_workload_is_made_up_for_soon() -> None:
@@ -182,6 +208,13 @@ def test_a_suspend_before_kueue_made_its_workload_is_made_up_for_soon() -> None:
     assert turn.decision.again_after == 5
     world.workload = WorkloadSeen(name="job-amber-1")
     assert world.turn().actions == [SetWorkloadActive("job-amber-1", active=False)]
+
+
+def test_a_job_that_runs_without_a_workload_is_suspended_by_its_own_field() -> None:
+    world = admitted()
+    world.workload = WorkloadSeen(problem=Problem("KueueNotInstalled", "Kueue was removed"))
+    world.edit(suspend=True, queueName="research")
+    assert world.turn().actions == [PatchJob(world.job.name, suspend=True)]
 
 
 def test_a_job_that_kueue_took_of_itself_is_left_to_kueue() -> None:
@@ -208,4 +241,6 @@ def test_a_job_that_somebody_suspended_by_hand_is_let_go_again() -> None:
     world = started()
     world.change_job(suspended=True)
     world.workload = WorkloadSeen(problem=Problem("KueueNotInstalled", "there is no Kueue"))
-    assert world.turn().actions == [PatchJob(world.job.name, suspend=False)]
+    turn = world.turn()
+    assert turn.actions == [PatchJob(world.job.name, suspend=False)]
+    assert turn.events == []

@@ -47,6 +47,20 @@ def test_other_edits_of_the_pods_are_told_once_as_not_applied() -> None:
     assert world.turn().decision.events == ()
 
 
+def test_a_job_whose_pods_are_about_to_be_made_is_not_made_again() -> None:
+    world = World()
+    world.turn()
+    world.edit(remake=True, pods__secretName="other")
+    turn = world.turn()
+    assert turn.actions == []
+    assert "NotApplied" in turn.event_reasons
+
+
+def test_a_job_that_does_not_say_what_it_was_made_from_is_left_alone() -> None:
+    world = started(made_from="", suspended=True, active=0, ready=0)
+    assert not any(isinstance(action, DeleteJob) for action in world.turn().actions)
+
+
 def test_suspending_stops_the_pods_and_resuming_lets_them_go_on() -> None:
     world = started()
     world.edit(suspend=True)
@@ -54,13 +68,18 @@ def test_suspending_stops_the_pods_and_resuming_lets_them_go_on() -> None:
     assert stopped.actions == [PatchJob(world.job.name, suspend=True)]
     assert stopped.told("Admitted").reason == "Suspended"
     assert stopped.event_reasons == ["Suspended"]
-    assert world.turn().writes == 0
-    world.change_job(active=0, ready=0)
+    assert world.turn().decision.events == ()
+    world.change_job(active=0, ready=0, completed_indexes=1)
     world.edit(suspend=False)
+    world.seconds = 1000
     resumed = world.turn()
+    assert resumed.looks == [Look.PLAN, Look.JOB, Look.WORKLOAD]
+    assert resumed.told("Succeeded").reason == "Progressing"
     assert resumed.actions == [PatchJob(world.job.name, suspend=False)]
     assert resumed.told("Admitted").status == "True"
     assert resumed.event_reasons == ["Resumed"]
+    assert world.turn().writes == 0
+    world.change_job(started=after(1000), active=1)
     assert world.turn().writes == 0
 
 
@@ -72,7 +91,7 @@ def test_a_suspended_job_resumes_only_where_there_is_room() -> None:
     world.room = False
     turn = world.turn()
     assert turn.actions == []
-    assert turn.told("Admitted").reason == "Waiting"
+    assert turn.told("Succeeded").reason == "Waiting"
     world.room = True
     assert world.turn().actions == [PatchJob(world.job.name, suspend=False)]
 
@@ -90,9 +109,10 @@ def test_edits_while_suspended_make_the_job_again_from_the_new_spec() -> None:
     world.edit(suspend=True)
     world.turn()
     world.edit(remake=True, suspend=True, pods__secretName="other")
-    still_stopping = world.turn()
-    assert still_stopping.actions == []
-    world.change_job(active=0, ready=0)
+    assert world.turn().actions == []
+    world.change_job(active=0, ready=0, terminating=1)
+    assert world.turn().actions == []
+    world.change_job(terminating=0)
     old = world.job
     replaced = world.turn()
     assert replaced.actions == [DeleteJob(old.name, old.uid)]
@@ -140,7 +160,9 @@ def test_a_slice_that_ended_makes_the_next_listing_come_sooner_but_not_at_once()
     assert Look.COMMITS not in turn.looks
     assert turn.decision.again_after == pytest.approx(8)
     world.seconds = 70
-    assert Look.COMMITS in world.turn().looks
+    turn = world.turn()
+    assert Look.COMMITS in turn.looks
+    assert turn.decision.again_after == 60
 
 
 def test_after_a_restart_the_progress_stays_until_it_is_listed_again() -> None:
@@ -285,6 +307,22 @@ def test_a_job_without_any_pod_says_where_to_look() -> None:
     assert f"kubectl describe job {world.job.name} -n evals" in turn.told("Succeeded").message
 
 
+def test_a_job_that_the_job_controller_has_not_taken_up_is_no_trouble() -> None:
+    world = started(active=0, ready=0, started=None)
+    world.seconds = 1000
+    turn = world.turn()
+    assert turn.looks == [Look.PLAN, Look.JOB]
+    assert turn.told("Succeeded").reason == "Progressing"
+
+
+def test_a_job_whose_only_pod_is_terminating_has_one() -> None:
+    world = started(active=0, ready=0, terminating=1)
+    world.seconds = 40
+    turn = world.turn()
+    assert turn.told("Succeeded").reason == "Progressing"
+    assert turn.decision.again_after == pytest.approx(15)
+
+
 def test_a_pause_between_two_slices_is_no_trouble() -> None:
     world = started(active=0, ready=0, completed_indexes=1)
     world.seconds = 40
@@ -302,6 +340,8 @@ def test_more_than_fifty_disruptions_are_told_until_the_end() -> None:
     settled = world.turn()
     assert settled.told("Succeeded").reason == "RestartedOften"
     assert Look.PODS not in settled.looks
+    world.jobs.clear()
+    assert world.turn().told("Succeeded").reason == "Progressing"
 
 
 def test_fifty_disruptions_are_not_told() -> None:

@@ -44,6 +44,12 @@ def test_a_job_at_work_counts_its_pods_and_indexes() -> None:
     assert seen.started == datetime(2026, 11, 21, 12, 0, 5, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(("suspended", "started"), [("True", False), ("False", True)])
+def test_a_job_that_resumes_starts_anew_once_the_job_controller_takes_it_up(suspended: str, *, started: bool) -> None:
+    status = {"startTime": "2026-11-21T12:00:05Z", "conditions": [condition("Suspended", suspended)]}
+    assert (job_seen(job(status)).started is not None) is started
+
+
 @pytest.mark.parametrize("kind", ["Complete", "Failed"])
 def test_a_job_ends_at_its_last_condition(kind: str) -> None:
     status = {"conditions": [condition("FailureTarget", reason="x"), condition(kind, reason="FailedIndexes")]}
