@@ -1,7 +1,7 @@
 """Plans: the units that have no result yet, with their keys, cut into slices."""
 
 from fineline.plan.bundling import Bundle, bundle, read_facts, read_slice, read_slices
-from fineline.plan.facts import PLAN_FILE, PlanFacts, slice_count
+from fineline.plan.facts import PLAN_FILE, KnownFailure, PlanFacts, slice_count
 from fineline.plan.keys import SEED, KeyInputs, unit_key
 from fineline.plan.models import (
     PlannedCheckpoint,
@@ -24,6 +24,7 @@ __all__ = [
     "SEED",
     "Bundle",
     "KeyInputs",
+    "KnownFailure",
     "Observed",
     "Plan",
     "PlanFacts",

@@ -23,6 +23,7 @@ from fineline.errors import SpecError
 from fineline.plan.facts import PLAN_FILE, PlanFacts, facts_of
 from fineline.plan.models import PLAN_VERSION, Slice
 from fineline.plan.planning import Plan
+from fineline.results import FailedUnit
 
 CHUNK_BYTES = 900 << 10
 """What the entries of one ConfigMap may have together, in base64 and with their names: the API server takes 1 MiB."""
@@ -47,8 +48,9 @@ class Bundle:
     facts: PlanFacts
 
 
-def bundle(plan: Plan, slices: Sequence[Slice], *, made: datetime) -> Bundle:
-    """Packs a plan that was cut into these slices. `made` is the time that its `plan.json` tells.
+def bundle(plan: Plan, slices: Sequence[Slice], *, made: datetime, failed_before: Sequence[FailedUnit] = ()) -> Bundle:
+    """Packs a plan that was cut into these slices. `made` is the time that its `plan.json` tells, `failed_before` the
+    first of the plan's failed units in words.
 
     `SpecError`, reason PlanTooLarge, where it would need too many ConfigMaps.
     """
@@ -60,7 +62,7 @@ def bundle(plan: Plan, slices: Sequence[Slice], *, made: datetime) -> Bundle:
             raise _too_large(plan)
         digests.append(hashlib.sha256(text).hexdigest())
         packed += _entries(slice_name(part.index), gzip.compress(text, mtime=0))
-    facts = facts_of(plan, slices, digests, made)
+    facts = facts_of(plan, slices, digests, made, failed_before)
     chunks = _filled(packed)
     # plan.json takes the room that the last slices leave, if it is enough.
     last = chunks.pop() if chunks else {}

@@ -10,7 +10,8 @@ from typing import Self
 from pydantic import model_validator
 
 from fineline.plan.models import PLAN_VERSION, PlanModel, Slice
-from fineline.plan.planning import UNKNOWN_TOKENS, Plan
+from fineline.plan.planning import UNKNOWN_TOKENS, Plan, PutAside
+from fineline.results import FailedUnit
 from fineline.results.layout import run_folder
 
 PLAN_FILE = "plan.json"
@@ -21,15 +22,31 @@ like pods better that end."""
 
 MOST_SLICES_A_POD = 4
 _LONGEST_EXAMPLE = 300
+_LONGEST_MESSAGE = 1024
+
+
+MOST_FAILURES = 20
+"""How many failures the facts name; they count all."""
+
+
+class KnownFailure(PlanModel):
+    """What will have no result whatever is done under the plan: a whole checkpoint (no task) or a unit."""
+
+    checkpoint: str
+    task: str = ""
+    reason: str
+    message: str
 
 
 class PlanFacts(PlanModel):
     """A plan in short.
 
-    `units` counts all, `todo` those without a result when it was made. `put_aside_example` is one line on the first
-    checkpoint that was left out. `chunks` are the ConfigMaps beside the index, `slice_digests` the SHA-256 of each
-    slice's JSON. For the pods: `checkpoint_bytes` is what the two largest checkpoints of a slice have together,
-    `longest_unit_tokens` what its longest unit is taken to cost, `largest_slice_units` the most units in one slice.
+    `units` counts all, `todo` those without a result when it was made. `put_aside` counts the checkpoints that were
+    left out, `put_aside_for_good` those of them that no further upload can complete; `put_aside_example` is one line
+    on the first. `failures` names the first of these and of the `failed_before` units. `chunks` are the ConfigMaps
+    beside the index, `slice_digests` the SHA-256 of each slice's JSON. For the pods: `checkpoint_bytes` is what the two
+    largest checkpoints of a slice have together, `longest_unit_tokens` what its longest unit is taken to cost,
+    `largest_slice_units` the most units in one slice.
     """
 
     version: int = PLAN_VERSION
@@ -45,7 +62,9 @@ class PlanFacts(PlanModel):
     reused: int
     failed_before: int
     put_aside: int
+    put_aside_for_good: int
     put_aside_example: str
+    failures: tuple[KnownFailure, ...]
     results_uri: str
     run_results_uri: str
     checkpoint_bytes: int
@@ -63,9 +82,19 @@ class PlanFacts(PlanModel):
         return self.model_dump_json().encode()
 
 
-def facts_of(plan: Plan, slices: Sequence[Slice], digests: Sequence[str], made: datetime) -> PlanFacts:
-    """The facts of a plan that was cut into these slices; its own digest and number of chunks come with the packing."""
+def facts_of(
+    plan: Plan,
+    slices: Sequence[Slice],
+    digests: Sequence[str],
+    made: datetime,
+    failed_before: Sequence[FailedUnit] = (),
+) -> PlanFacts:
+    """The facts of a plan that was cut into these slices; its own digest and number of chunks come with the packing.
+
+    `failed_before` says in words what the plan only counts: the first of its failed units.
+    """
     order = plan.order
+    for_good = [item for item in plan.put_aside if not item.passing]
     results_uri = f"{order.results_uri.removesuffix('/')}/"
     return PlanFacts(
         digest="",
@@ -80,7 +109,9 @@ def facts_of(plan: Plan, slices: Sequence[Slice], digests: Sequence[str], made: 
         reused=len(plan.reused),
         failed_before=len(plan.failed),
         put_aside=len(plan.put_aside),
-        put_aside_example=_example(plan),
+        put_aside_for_good=len(for_good),
+        put_aside_example=_example([*for_good, *plan.put_aside]),
+        failures=(*map(_failure_of, for_good), *map(_failure_before, failed_before))[:MOST_FAILURES],
         results_uri=results_uri,
         run_results_uri=results_uri + run_folder(order.run.name),
         checkpoint_bytes=max((_two_largest(part) for part in slices), default=0),
@@ -108,9 +139,21 @@ def _two_largest(part: Slice) -> int:
     return sum(sorted((checkpoint.size for checkpoint in part.order.checkpoints), reverse=True)[:2])
 
 
-def _example(plan: Plan) -> str:
-    if not plan.put_aside:
+def _example(put_aside: Sequence[PutAside]) -> str:
+    if not put_aside:
         return ""
-    first = plan.put_aside[0]
-    line = " ".join(f"{first.name}: {first.reason}: {first.message}".split())
-    return line if len(line) <= _LONGEST_EXAMPLE else line[: _LONGEST_EXAMPLE - 1] + "…"
+    first = put_aside[0]
+    return _line(f"{first.name}: {first.reason}: {first.message}", _LONGEST_EXAMPLE)
+
+
+def _failure_of(item: PutAside) -> KnownFailure:
+    return KnownFailure(checkpoint=item.name, reason=item.reason, message=_line(item.message, _LONGEST_MESSAGE))
+
+
+def _failure_before(unit: FailedUnit) -> KnownFailure:
+    return KnownFailure(checkpoint=unit.checkpoint, task=unit.task, reason=unit.reason, message=unit.message)
+
+
+def _line(text: str, most: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"

@@ -343,7 +343,7 @@ class Reason(StrEnum):
     SOME_UNITS_FAILED = (
         "SomeUnitsFailed",
         _FAILED,
-        "All was tried; some units failed for good. `status.failures` lists the first, the store all of them.",
+        "All was tried; units failed for good, or checkpoints can't be evaluated: `status.failures` lists the first.",
         "Mend what the failures name, then retry. What succeeded stays.",
     )
     PODS_FAILED = (

@@ -15,7 +15,7 @@ from fineline_operator.evaluations.conditions import (
     planned_as_it_stands,
     succeeded,
 )
-from fineline_operator.evaluations.decision import ConditionWanted, Decision, Look, StatusWanted
+from fineline_operator.evaluations.decision import ConditionWanted, Decision, EventWanted, Look, StatusWanted
 from fineline_operator.evaluations.observed import CommitsSeen, JobSeen, NotLooked, Observed, PodsSeen, Problem
 from fineline_operator.evaluations.problems import with_a_plan
 from fineline_operator.evaluations.work import Work
@@ -60,14 +60,14 @@ def open_again(observed: Observed) -> Decision:
 
 def nothing_to_do(work: Work) -> Decision:
     """The plan has no unit without a result or a failure. A Job of an older plan has nothing to do either."""
-    if work.plan.failed_before:
+    if work.plan.lacks:
         return _failed(work, None, None, Reason.SOME_UNITS_FAILED)
     return _succeeded(work, None, Reason.SUCCEEDED if work.had_job else Reason.ALL_REUSED)
 
 
 def judge_without_a_job(work: Work, commits: CommitsSeen) -> Decision:
     """The Job is gone, and all of its units have ended."""
-    if commits.failed or work.plan.failed_before:
+    if commits.failed or work.plan.lacks:
         return _failed(work, None, commits, Reason.SOME_UNITS_FAILED)
     return _succeeded(work, None, Reason.SUCCEEDED)
 
@@ -89,7 +89,7 @@ def judge(work: Work, job: JobSeen) -> Decision:
 
 def _verdict(work: Work, job: JobSeen, commits: CommitsSeen) -> Reason:
     if work.all_ended(commits):
-        return Reason.SOME_UNITS_FAILED if commits.failed or work.plan.failed_before else Reason.SUCCEEDED
+        return Reason.SOME_UNITS_FAILED if commits.failed or work.plan.lacks else Reason.SUCCEEDED
     if job.finished == "Complete":
         return Reason.RESULTS_MISSING
     return Reason.DEADLINE_EXCEEDED if job.finished_reason == DEADLINE_EXCEEDED else Reason.PODS_FAILED
@@ -100,13 +100,14 @@ def _succeeded(work: Work, job: JobSeen | None, reason: Reason) -> Decision:
     conditions = succeeded(work.planned, _admitted(job), reason, message)
     # A retry asked for meanwhile has nothing left to do: it counts as answered, and does not open it again.
     status = work.status_with(conditions, job=job, finished=True, retry=work.evaluation.retry)
-    return Decision(status=status, events=(*work.planned_events, wording.event(EventReason.SUCCEEDED, message)))
+    told = wording.event(EventReason.SUCCEEDED, message)
+    return Decision(status=status, events=(*_before_the_end(work, job), told))
 
 
 def _failed(work: Work, job: JobSeen | None, commits: CommitsSeen | None, reason: Reason) -> Decision:
     message = wording.joined(
         wording.not_all_published(work.plan, commits),
-        wording.first_failure(commits),
+        wording.first_failure(work.failures or work.status.failures),
         _why(work, job, reason),
         f"{_mend(reason)} {wording.how_to_retry(work.evaluation)}",
     )
@@ -137,7 +138,7 @@ def _why(work: Work, job: JobSeen | None, reason: Reason) -> str:
 
 def _mend(reason: Reason) -> str:
     if reason is Reason.SOME_UNITS_FAILED:
-        return "Mend what status.failures names (all of them stand in the store), then retry:"
+        return "Mend what status.failures names, then retry:"
     if reason is Reason.RESULTS_MISSING:
         return "Let both mean the same store, then have them done again:"
     if reason is Reason.DEADLINE_EXCEEDED:

@@ -73,7 +73,8 @@ class PlanSeen:
     """A plan that is written: its ConfigMaps are there. `retry` is the annotation's value that it was made under.
 
     `units` counts all, `todo` those without a result when it was made; `put_aside_example` is one line on the first
-    checkpoint that was left out.
+    checkpoint that was left out, `put_aside_for_good` counts those that no further upload can complete. `failures` are
+    the first of these and of the `failed_before` units.
     """
 
     index_name: str
@@ -87,9 +88,16 @@ class PlanSeen:
     reused: int
     failed_before: int
     put_aside: int = 0
+    put_aside_for_good: int = 0
     put_aside_example: str = ""
+    failures: tuple[Failure, ...] = ()
     results_uri: str = ""
     run_results_uri: str = ""
+
+    @property
+    def lacks(self) -> bool:
+        """Whether something will have no result however well the Job does: the evaluation can't succeed."""
+        return self.failed_before > 0 or self.put_aside_for_good > 0
 
 
 @dataclass(frozen=True, slots=True)

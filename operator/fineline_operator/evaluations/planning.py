@@ -15,7 +15,8 @@ from fineline.errors import CheckpointError, FinelineError, SpecError, StoreDeni
 from fineline.plan import Bundle, PlanFacts, bundle, make_plan, slice_count
 from fineline.resources.checkpoint_eval import Checkpoints, SuiteSpec
 from fineline.resources.reasons import Reason
-from fineline.store import StoreTable
+from fineline.results import FailedUnit, first_failures
+from fineline.store import StoreTable, open_store
 from fineline_operator import metrics
 from fineline_operator.api import AlreadyExists, Api, ApiError, Forbidden, Invalid, NotFound, path_of
 from fineline_operator.evaluations.observed import Problem
@@ -73,8 +74,11 @@ class Planner:
                 retry=retry,
                 now=now,
             )
+            failed: tuple[FailedUnit, ...] = ()
+            if plan.failed:
+                failed = first_failures(open_store(evaluation.results_uri, stores=self._stores), plan.failed)
         count = slice_count(evaluation.spec.pods.parallelism, plan.estimated_tokens, len(plan.todo))
-        return bundle(plan, plan.slices(count), made=now)
+        return bundle(plan, plan.slices(count), made=now, failed_before=failed)
 
     async def _suite_files(self, evaluation: Evaluation) -> Mapping[str, str] | None:
         suite: SuiteSpec = evaluation.resource.spec.suite

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from fineline.errors import SpecError
 from fineline.plan import PlanFacts
 from fineline.resources.reasons import Reason
+from fineline.resources.status import Failure
 from fineline_operator import metrics
 from fineline_operator.admission import room
 from fineline_operator.api import Api
@@ -240,7 +241,9 @@ class _OneLook:
             reused=facts.reused,
             failed_before=facts.failed_before,
             put_aside=facts.put_aside,
+            put_aside_for_good=facts.put_aside_for_good,
             put_aside_example=facts.put_aside_example,
+            failures=tuple(Failure.model_validate(item.model_dump()) for item in facts.failures),
             results_uri=facts.results_uri,
             run_results_uri=facts.run_results_uri,
         )

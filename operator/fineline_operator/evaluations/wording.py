@@ -5,7 +5,10 @@ Nothing in them changes while nothing has changed (no times, no counts of pods),
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fineline.resources.reasons import EventReason, Reason
+from fineline.resources.status import Failure
 from fineline_operator.evaluations.decision import EventWanted
 from fineline_operator.evaluations.observed import CommitsSeen, EvaluationSeen, JobSeen, PlanSeen, PodTrouble, Problem
 
@@ -125,16 +128,18 @@ def not_all_published(plan: PlanSeen, commits: CommitsSeen | None) -> str:
         parts.append(f"{failed:,} failed for good")
     if plan.failed_before:
         parts.append(f"{plan.failed_before:,} failed for good in an earlier evaluation")
+    if plan.put_aside_for_good:
+        parts.append(f"{counted(plan.put_aside_for_good, 'checkpoint')} can't be evaluated")
     if missing:
         parts.append(f"{missing:,} have neither result nor failure record")
     return f"{', '.join(parts)}."
 
 
-def first_failure(commits: CommitsSeen | None) -> str:
+def first_failure(failures: Sequence[Failure]) -> str:
     """The first failure in words; empty where none is known."""
-    if commits is None or not commits.failures:
+    if not failures:
         return ""
-    failure = commits.failures[0]
+    failure = failures[0]
     return sentence(f"The first: {unit_name(failure.checkpoint, failure.task)}: {failure.reason}: {failure.message}")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fineline.resources import CheckpointEvalSpec
 from fineline.resources.reasons import EventReason, Reason
-from fineline.resources.status import MAX_FAILURES, CheckpointEvalStatus, PlanStatus, ProgressStatus
+from fineline.resources.status import MAX_FAILURES, CheckpointEvalStatus, Failure, PlanStatus, ProgressStatus
 from fineline_operator.evaluations import wording
 from fineline_operator.evaluations.conditions import Conditions, condition
 from fineline_operator.evaluations.decision import ConditionWanted, EventWanted, StatusWanted
@@ -49,7 +49,7 @@ class Work:
     @property
     def planned_events(self) -> tuple[EventWanted, ...]:
         """Told until the status shows the plan."""
-        if self.status.plan is not None and self.status.plan.digest == self.plan.digest:
+        if self._is_told:
             return ()
         events = [wording.event(EventReason.PLANNED, wording.planned(self.plan))]
         if self.plan.put_aside:
@@ -71,6 +71,19 @@ class Work:
             if failure not in self.status.failures
         )
 
+    @property
+    def failures(self) -> tuple[Failure, ...] | None:
+        """Those that the plan knew of, then those of the listing; None where nothing new is known of either."""
+        commits = self.observed.commits
+        if isinstance(commits, CommitsSeen):
+            return (*self.plan.failures, *commits.failures)[:MAX_FAILURES]
+        return None if self._is_told else self.plan.failures[:MAX_FAILURES]
+
+    @property
+    def _is_told(self) -> bool:
+        """Whether the status is about this plan."""
+        return self.status.plan is not None and self.status.plan.digest == self.plan.digest
+
     def all_ended(self, commits: CommitsSeen) -> bool:
         """Whether nothing of the plan is left to do."""
         return commits.published + commits.failed >= self.plan.todo
@@ -85,7 +98,6 @@ class Work:
         finished: bool = False,
     ) -> StatusWanted:
         """The whole status. `job_name` and `retry` stand for what follows from the Job and the attempt."""
-        commits = self.observed.commits
         return StatusWanted(
             conditions=conditions,
             plan=PlanStatus(
@@ -97,7 +109,7 @@ class Work:
                 slices=self.plan.slices,
             ),
             progress=self._progress(),
-            failures=commits.failures[:MAX_FAILURES] if isinstance(commits, CommitsSeen) else None,
+            failures=self.failures,
             results=self.plan.run_results_uri or None,
             job_name=job.name if job is not None and job_name is None else job_name,
             retry=retry or self.evaluation.attempt or None,
@@ -108,9 +120,7 @@ class Work:
     def _progress(self) -> ProgressStatus | None:
         """From the newest listing; without one, what stands there, if it is about this plan."""
         commits = self.commits
-        there = self.status.plan
-        same_plan = there is not None and there.digest == self.plan.digest
-        if commits is None and self.status.progress is not None and same_plan:
+        if commits is None and self.status.progress is not None and self._is_told:
             return None
         published = min(commits.published, self.plan.todo) if commits is not None else 0
         failed = min(commits.failed, self.plan.todo - published) if commits is not None else 0

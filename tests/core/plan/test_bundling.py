@@ -32,6 +32,7 @@ from fineline.plan import (
     read_slices,
     slice_count,
 )
+from fineline.results import FailedUnit
 from fineline.store import open_store
 from support.evaluations import evaluation, listed_checkpoint
 
@@ -137,6 +138,24 @@ def test_a_checkpoint_put_aside_is_told_in_one_bounded_line(small: Plan) -> None
     facts = packed(Plan(small.order, small.todo, (), (), (aside,)), 1).facts
     assert "\n" not in facts.put_aside_example
     assert len(facts.put_aside_example) == 300
+
+
+def test_the_facts_name_what_will_have_no_result_whatever_is_done(small: Plan) -> None:
+    asides = (
+        PutAside("step8", "Incomplete", "a shard is missing", passing=True),
+        *(PutAside(f"step{step}", "PickleRefused", "long " * 1000, passing=False) for step in range(9, 27)),
+    )
+    before = [FailedUnit(f"step {step}", "piqa", "TaskFailed", "no") for step in range(40)]
+    plan = Plan(small.order, small.todo, (), small.failed, asides)
+    facts = bundle(plan, plan.slices(1), made=MADE, failed_before=before).facts
+    assert (facts.put_aside, facts.put_aside_for_good) == (19, 18)
+    assert facts.put_aside_example.startswith("step9: PickleRefused: ")
+    assert [(item.checkpoint, item.task) for item in facts.failures] == [
+        *((f"step{step}", "") for step in range(9, 27)),
+        ("step 0", "piqa"),
+        ("step 1", "piqa"),
+    ]
+    assert max(len(item.message) for item in facts.failures) == 1024
 
 
 def test_a_plan_with_nothing_to_do_is_its_facts_alone(small: Plan) -> None:

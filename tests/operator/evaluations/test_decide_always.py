@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fineline.resources.reasons import CONDITION_TYPES, Reason
-from fineline.resources.status import CheckpointEvalStatus, Condition, PlanStatus, ProgressStatus
+from fineline.resources.status import CheckpointEvalStatus, Condition, Failure, PlanStatus, ProgressStatus
 from fineline_operator.evaluations.decide import decide
 from fineline_operator.evaluations.decision import CreateJob, Decision, Look, MakePlan
 from fineline_operator.evaluations.observed import (
@@ -91,7 +91,16 @@ evaluations = st.builds(
     problem=st.one_of(st.none(), problems),
     status=statuses(),
 )
-plans = st.builds(plan, todo=small, failed_before=small, reused=small, put_aside=small, slices=small, made=moments)
+plans = st.builds(
+    plan,
+    todo=small,
+    failed_before=small,
+    reused=small,
+    put_aside=small,
+    put_aside_for_good=small,
+    slices=small,
+    made=moments,
+)
 
 
 def jobs(**values: Any) -> st.SearchStrategy[JobSeen]:
@@ -289,7 +298,17 @@ def test_each_thing_is_looked_at_once_at_most(
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     """Worlds whose parts fit together: the Job is the plan's, counts agree, problems are such as there are."""
-    planned = draw(st.builds(plan, todo=small, failed_before=small, put_aside=small, slices=st.integers(1, 4)))
+    planned = draw(
+        st.builds(
+            plan,
+            todo=small,
+            failed_before=small,
+            put_aside=small,
+            put_aside_for_good=small,
+            slices=st.integers(1, 4),
+            failures=st.lists(st.just(Failure(checkpoint="step12", reason="PickleRefused")), max_size=3).map(tuple),
+        )
+    )
     planned = replace(planned, units=planned.todo + planned.failed_before + planned.reused)
     world = World(
         spec=draw(specs),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fineline.resources.status import Failure
 from fineline_operator.evaluations.decision import CreateJob, Decision, Look, MakePlan
 from fineline_operator.evaluations.observed import PodsSeen, Problem
 from support.deciding import World, commits, plan, spec, started, trouble
@@ -58,6 +59,40 @@ def test_units_that_failed_before_count_at_the_end() -> None:
     turn = world.turn()
     assert turn.told("Succeeded").reason == "SomeUnitsFailed"
     assert "36 of 38 units have a result, 2 failed for good in an earlier evaluation" in turn.told("Succeeded").message
+
+
+def test_a_checkpoint_that_can_not_be_evaluated_is_told_at_once_and_fails_the_evaluation_at_the_end() -> None:
+    broken = Failure(checkpoint="step12", reason="PickleRefused", message="pytorch_model.bin is a pickle")
+    world = World(to_plan=plan(put_aside=2, put_aside_for_good=1, failures=(broken,)))
+    world = started(world)
+    assert world.status.failures == (broken,)
+    assert world.says("Succeeded") == "Unknown"
+    world.commits = commits(31, failed=1)
+    world.change_job(finished="Complete")
+    told = world.turn().told("Succeeded")
+    assert (told.status, told.reason) == ("False", "SomeUnitsFailed")
+    assert told.message.startswith(
+        "35 of 36 units have a result, 1 failed for good, 1 checkpoint can't be evaluated. "
+        "The first: step12: PickleRefused: pytorch_model.bin is a pickle."
+    )
+    assert [failure.reason for failure in world.status.failures] == ["PickleRefused", "TensorMissing"]
+
+
+def test_one_that_has_all_results_but_of_a_checkpoint_that_can_not_be_evaluated_does_not_succeed() -> None:
+    world = World(to_plan=plan(todo=0, reused=36, slices=0, put_aside=1, put_aside_for_good=1))
+    assert world.turn().told("Succeeded").reason == "SomeUnitsFailed"
+
+
+def test_a_checkpoint_that_a_further_upload_may_complete_fails_nothing() -> None:
+    world = World(to_plan=plan(todo=0, reused=36, slices=0, put_aside=1))
+    assert world.turn().told("Succeeded").reason == "AllReused"
+
+
+def test_the_failures_of_before_are_told_though_nothing_is_listed() -> None:
+    before = Failure(checkpoint="step 12", task="piqa", reason="TaskFailed", message="no such document")
+    world = World(to_plan=plan(todo=0, reused=35, failed_before=1, slices=0, failures=(before,)))
+    assert "The first: step 12, task piqa: TaskFailed: no such document." in world.turn().told("Succeeded").message
+    assert world.status.failures == (before,)
 
 
 def test_a_deadline_that_ran_out_is_named() -> None:
