@@ -20,6 +20,12 @@ from support.control_plane import ControlPlane
 
 
 @pytest.fixture
+def cluster(own_plane: ControlPlane) -> ControlPlane:
+    """Where no operator writes to what these tests make."""
+    return own_plane
+
+
+@pytest.fixture
 def proxy(cluster: ControlPlane) -> Iterator[ApiProxy]:
     with api_proxy(cluster) as running:
         yield running
@@ -151,6 +157,7 @@ def test_nothing_is_written_to_what_is_watched(cluster: ControlPlane, kubeconfig
             await seen.until(lambda: seen.woken.count(seen.key("a")) == 2, "its change to be known")
             await asyncio.sleep(1)
             after = await asked(cluster.admin.get, f"{path}/a")
+            # The watcher would be called by its user agent.
             assert {entry["manager"] for entry in after["metadata"]["managedFields"]} == {"fineline-tests"}
             assert "annotations" not in after["metadata"]
             assert "finalizers" not in after["metadata"]
