@@ -16,6 +16,7 @@ from fineline.errors import CheckpointError
 from fineline.plan import Slice, read_slices
 from fineline.results import UnitAddress, record_failure
 from fineline.store import Store, open_store
+from fineline_evaluator.attempts import forget_earlier
 from support import pods
 from support.control_plane import ControlPlane, wait_for
 from support.evaluations import listed_checkpoint
@@ -204,6 +205,8 @@ class Lab:
         job = self.wait_for_job(name)
         failed_slices: set[int] = set()
         for part in self.slices(name):
+            if part.order.retry:
+                forget_earlier(self.results, [part.order.address(unit) for unit in part.units], part.order.retry)
             for unit in part.units:
                 address = part.order.address(unit)
                 if (address.step, address.task) in fail:

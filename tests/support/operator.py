@@ -114,10 +114,15 @@ class Operator:
                 total += float(found[2])
         return total
 
+    def _acts(self) -> bool:
+        messages = [line["message"] for line in self.lines()]
+        begun = max((number for number, message in enumerate(messages) if " starts as " in message), default=0)
+        return any("watching " in message for message in messages[begun:])
+
     def wait_until_acting(self, *, seconds: float = 60) -> None:
-        """Returns when it holds the Lease and knows all that exists."""
+        """Returns when it holds the Lease and knows all that exists, after each of its starts."""
         wait_for(
-            lambda: self.running and self.said("watching "),
+            lambda: self.running and self._acts(),
             f"the operator to watch ({self.server.log})",
             seconds=seconds,
         )

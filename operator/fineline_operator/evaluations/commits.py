@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from fineline.errors import FinelineError
+from fineline.plan import PlanFacts
 from fineline.resources.status import Failure
 from fineline.results import UnitAddress, first_failures, planned_states
 from fineline.store import StoreTable, open_store
@@ -23,20 +24,20 @@ class Commits:
         self._stores = stores
 
     async def seen(
-        self, lane: str, results_uri: str, addresses: Sequence[UnitAddress], ended_indexes: int, now: datetime
+        self, lane: str, facts: PlanFacts, addresses: Sequence[UnitAddress], ended_indexes: int, now: datetime
     ) -> CommitsSeen | Problem:
-        """Counts over these units. A `Problem` where the store does not answer, or denies."""
+        """Counts over these units of the plan. A `Problem` where the store does not answer, or denies."""
         try:
-            return await self._threads.run(lane, self._list, results_uri, addresses, ended_indexes, now)
+            return await self._threads.run(lane, self._list, facts, addresses, ended_indexes, now)
         except FinelineError as error:
             return problem_of(error)
 
     def _list(
-        self, results_uri: str, addresses: Sequence[UnitAddress], ended_indexes: int, now: datetime
+        self, facts: PlanFacts, addresses: Sequence[UnitAddress], ended_indexes: int, now: datetime
     ) -> CommitsSeen:
         with metrics.store_call("progress"):
-            store = open_store(results_uri, stores=self._stores)
-            states = planned_states(store, addresses)
+            store = open_store(facts.results_uri, stores=self._stores)
+            states = planned_states(store, addresses, facts.retry)
             failed = [address for address in addresses if (state := states.get(address)) and state.failed_for_good]
             failures = first_failures(store, failed) if failed else ()
         return CommitsSeen(

@@ -192,9 +192,7 @@ class _OneLook:
             )
             self._own.reader.forget(self.seen.uid)
             return replace(self._observed, commits=problem)
-        commits = await self._own.commits.seen(
-            self._lane(), self._facts.results_uri, addresses, ended, self._observed.now
-        )
+        commits = await self._own.commits.seen(self._lane(), self._facts, addresses, ended, self._observed.now)
         if isinstance(commits, CommitsSeen):
             before = self._own.last_commits.get(self.seen.uid)
             metrics.UNITS_PUBLISHED.inc(max(0, commits.published - (before.published if before is not None else 0)))
