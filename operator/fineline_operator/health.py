@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +21,18 @@ logger = logging.getLogger(__name__)
 SILENT_SECONDS = 60.0
 
 
+class _Server(ThreadingHTTPServer):
+    """At all addresses, IPv6 and IPv4 alike where the machine has both: the kubelet asks at the pod's own."""
+
+    daemon_threads = True
+    address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+
+    def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
 class Health:
     """A server at a port (0 takes a free one). `beats` are times (`time.monotonic`) of what must not stand still."""
 
@@ -28,8 +41,7 @@ class Health:
     ) -> None:
         self._beats = dict(beats)
         self._silent_seconds = silent_seconds
-        self._server = ThreadingHTTPServer(("", port), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("", port), self._handler())
 
     @property
     def port(self) -> int:

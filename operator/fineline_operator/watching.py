@@ -64,6 +64,7 @@ class Watching:
         self._listed_again = asyncio.Event()
         for resource in _RESOURCES:
             metrics.WATCH_AGE.labels(resource).set_function(partial(self._age, resource))
+            metrics.OBJECTS.labels(resource).set_function(partial(self._count, resource))
 
     async def run(self, ready: asyncio.Event) -> None:
         """Watch until cancelled. `ready` is set once all that exists is known.
@@ -85,6 +86,9 @@ class Watching:
             seconds = next(pause)
             logger.error("watching ended, and starts anew in %.0f s: %s", seconds, problem)
             await asyncio.sleep(seconds)
+
+    def _count(self, resource: str) -> int:
+        return self._world.counts()[resource]
 
     def _age(self, resource: str) -> float:
         return time.monotonic() - self._heard[resource]

@@ -256,6 +256,10 @@ class World:
         """A copy, to compare a list of the API server with."""
         return dict(self._jobs)
 
+    def counts(self) -> dict[str, int]:
+        """How many are known, by resource."""
+        return {"checkpointevals": len(self._evaluations), "jobs": len(self._jobs)}
+
     def __len__(self) -> int:
         return len(self._evaluations) + len(self._jobs)
 

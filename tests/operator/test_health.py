@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import pytest
 
 from fineline_operator import metrics
 from fineline_operator.health import Health
@@ -23,9 +26,9 @@ def served(age: float, silent_seconds: float = 60.0) -> Iterator[Health]:
         health.stop()
 
 
-def get(health: Health, path: str) -> tuple[int, str]:
+def get(health: Health, path: str, address: str = "127.0.0.1") -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{health.port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{address}:{health.port}{path}", timeout=5) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -34,6 +37,12 @@ def get(health: Health, path: str) -> tuple[int, str]:
 def test_a_loop_that_beats_is_well() -> None:
     with served(age=1) as health:
         assert get(health, "/healthz") == (200, "ok\n")
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_a_pod_of_an_ipv6_cluster_is_answered() -> None:
+    with served(age=1) as health:
+        assert get(health, "/healthz", "[::1]")[0] == 200
 
 
 def test_a_loop_that_stands_still_is_told() -> None:
