@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from fineline.store import Store, open_store
 from support import control_plane as planes
+from support import rights_check
 from support.control_plane import ControlPlane
 from support.faults import FaultProxy, proxy_to
 from support.versitygw import S3Server, find_binary, serve
@@ -22,6 +23,10 @@ settings.load_profile("fineline")
 
 REPOSITORY = Path(__file__).parents[1]
 BUCKET = "fineline-tests"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    rights_check.register(config)
 
 
 @pytest.fixture(scope="session")

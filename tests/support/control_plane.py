@@ -13,13 +13,15 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import urllib3
 import yaml
 
+from support import rights
 from support.kube_api import ApiError, KubeApi
 from support.processes import Server, lasting_port
 
@@ -57,6 +59,7 @@ class ControlPlane:
     etcd: Server
     api_server: Server
     controller_manager: Server
+    refusals_expected: list[tuple[datetime, datetime]] = field(default_factory=list)
 
     @property
     def kubeconfig(self) -> Path:
@@ -176,8 +179,20 @@ class ControlPlane:
 
     def start_api_server(self) -> None:
         """Starts it again at the same address and returns when it answers."""
-        self.api_server.start()
-        self.api_server.wait_until(lambda: _answers(self.admin, "/readyz"))
+        # Until it has read all roles, it refuses what they allow.
+        with self.expecting_refusals():
+            self.api_server.start()
+            self.api_server.wait_until(lambda: _answers(self.admin, "/readyz"))
+
+    @contextlib.contextmanager
+    def expecting_refusals(self, *, seconds: float = 2) -> Iterator[None]:
+        """For a test that takes an operator's rights away: what is refused within the block, or so soon after it, is
+        no fault. Any other refusal fails the run (support/rights.py)."""
+        begin = datetime.now(UTC)
+        try:
+            yield
+        finally:
+            self.refusals_expected.append((begin, datetime.now(UTC) + timedelta(seconds=seconds)))
 
     def restart_api_server(self, *, at_once: bool = False) -> None:
         self.stop_api_server(at_once=at_once)
@@ -234,6 +249,7 @@ def start(
         for server in (plane.controller_manager, plane.api_server, plane.etcd):
             server.end(at_once=True)
         shutil.rmtree(folder / "etcd", ignore_errors=True)
+        rights.leave(plane.audit_log, plane.refusals_expected)
 
 
 def wait_for(true: Callable[[], object], what: str, *, seconds: float = 30, every: float = 0.05) -> None:

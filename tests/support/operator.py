@@ -15,11 +15,10 @@ from typing import Any
 
 import yaml
 
-from support.control_plane import REPOSITORY, ControlPlane, wait_for
+from support.control_plane import ControlPlane, wait_for
 from support.processes import Server, lasting_port
+from support.rights import ACCOUNT, RBAC
 
-RBAC = REPOSITORY / "operator" / "fineline_operator" / "rbac.yaml"
-ACCOUNT = "fineline-operator"
 IMAGE = "registry.example/fineline-evaluator:test"
 
 
