@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fineline.resources.reasons import Reason
-from fineline.store import StoreEntry, StoreTable
+from fineline.store import Patience, StoreEntry, StoreTable
 from fineline_operator.evaluations.observed import Problem
 from fineline_operator.settings import OperatorSettings, StoreSettings
+
+PATIENCE = Patience(attempts=4, connect_seconds=5, read_seconds=65, longest_pause_seconds=5)
+"""Shorter than a pod's: what fails is told in the status, and looked at again with growing pauses."""
 
 
 def store_table(settings: OperatorSettings) -> StoreTable:
@@ -20,7 +23,8 @@ def store_table(settings: OperatorSettings) -> StoreTable:
         tuple(
             StoreEntry(prefix=store.prefix, endpoint=store.endpoint, region=store.region, credentials=store.credentials)
             for store in settings.stores
-        )
+        ),
+        PATIENCE,
     )
 
 
