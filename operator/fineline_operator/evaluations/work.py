@@ -56,6 +56,25 @@ class Work:
             events.append(wording.event(EventReason.CHECKPOINTS_PUT_ASIDE, wording.put_aside(self.plan)))
         return tuple(events)
 
+    def job_events(self, job: JobSeen) -> tuple[EventWanted, ...]:
+        """That the Job was made. Told until the status shows it: it may end before, while no operator runs."""
+        before = self.status.job_name
+        if before == job.name and not self.observed.job_created:
+            return ()
+        events = []
+        if before is not None:
+            message = (
+                f"The Job {before} or its plan was gone before the end: {job.name} does what is left. What is "
+                "published is not done again."
+            )
+            events.append(wording.event(EventReason.JOB_GONE, message))
+        message = (
+            f"The Job {job.name} does {wording.counted(self.plan.todo, 'unit')} in "
+            f"{wording.counted(self.plan.slices, 'slice')}."
+        )
+        events.append(wording.event(EventReason.JOB_CREATED, message))
+        return tuple(events)
+
     @property
     def failure_events(self) -> tuple[EventWanted, ...]:
         """The failures that the status does not show yet, as far as the listing names them."""
