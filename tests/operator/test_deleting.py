@@ -62,6 +62,78 @@ def test_the_deletion_of_a_namespace_is_not_blocked_while_an_evaluation_runs(run
     wait_for(lambda: lab.api.find(path) is None, "the namespace to be gone", seconds=60)
 
 
+def test_a_job_that_somebody_deleted_is_made_again_and_does_what_is_left(running: Lab) -> None:
+    lab = running
+    (job,), (pod,), before = lab.jobs(), lab.pods(), lab.committed()
+    lab.api.delete(lab.job_path(job["metadata"]["name"]), propagationPolicy="Background")
+    lab.wait_until(lambda: [item["metadata"]["uid"] for item in lab.jobs()] != [job["metadata"]["uid"]], "a new Job")
+    pods.end(lab.api, pod, 143)
+    pods.forget(lab.api, pod)
+    lab.work()
+    lab.wait("Succeeded", "True", "Succeeded")
+    assert before.items() < lab.committed().items()
+    assert "is not done again" in lab.wait_for_event("JobGone")
+
+
+def test_a_job_deleted_after_its_last_unit_is_not_made_again(running: Lab) -> None:
+    lab = running
+    (job,) = lab.jobs()
+    lab.commit(*((2, task) for task in TASKS))
+    lab.api.delete(lab.job_path(job["metadata"]["name"]), propagationPolicy="Background")
+    lab.wait("Succeeded", "True", "Succeeded")
+    assert [item for item in lab.jobs() if item["metadata"]["uid"] != job["metadata"]["uid"]] == []
+
+
+def test_a_plan_that_somebody_deleted_is_made_again_for_what_is_left(running: Lab, operator: Operator) -> None:
+    """A restart, because an operator that has just read a plan does not look for it again within a minute."""
+    lab = running
+    (job,), (pod,), before = lab.jobs(), lab.pods(), lab.committed()
+    for found in lab.plan_config_maps():
+        lab.api.delete(f"/api/v1/namespaces/{lab.namespace}/configmaps/{found['metadata']['name']}")
+    operator.stop()
+    operator.start()
+    lab.wait_until(lambda: lab.status()["plan"]["reused"] == 2, "a plan of what is left", seconds=90)
+    lab.wait_until(lambda: "deletionTimestamp" in _found(lab, pod)["metadata"], "the older Job's pod to be ended")
+    pods.end(lab.api, pod, 143)
+    pods.forget(lab.api, pod)
+    lab.wait_until(lambda: lab.status().get("jobName") not in (None, job["metadata"]["name"]), "another Job")
+    assert {address.step for address in lab.addresses()} == {2}
+    lab.work()
+    lab.wait("Succeeded", "True", "Succeeded")
+    assert before.items() < lab.committed().items()
+
+
+def test_a_status_that_somebody_wiped_is_told_again(running: Lab) -> None:
+    lab = running
+    (job,) = lab.jobs()
+    lab.wipe_status()
+    lab.wait_until(lambda: lab.status()["jobName"] == job["metadata"]["name"], "the status")
+    lab.wait("Planned", "True")
+    lab.commit(*((2, task) for task in TASKS))
+    pods.end(lab.api, lab.pods()[0], 0)
+    lab.wait("Succeeded", "True", "Succeeded")
+    lab.wipe_status()
+    lab.wait("Succeeded", "True")
+    assert lab.status()["progress"]["text"] == "4/4"
+    assert [item["metadata"]["uid"] for item in lab.jobs()] == [job["metadata"]["uid"]]
+
+
+def test_where_all_is_wiped_the_results_are_found_again(running: Lab) -> None:
+    lab = running
+    lab.commit(*((2, task) for task in TASKS))
+    pods.end(lab.api, lab.pods()[0], 0)
+    lab.wait("Succeeded", "True", "Succeeded")
+    before = lab.committed()
+    for found in lab.plan_config_maps():
+        lab.api.delete(f"/api/v1/namespaces/{lab.namespace}/configmaps/{found['metadata']['name']}")
+    lab.api.delete(lab.job_path(lab.status()["jobName"]), propagationPolicy="Background")
+    lab.wait_until(lambda: not lab.jobs(), "the Job to be gone")
+    lab.wipe_status()
+    lab.wait("Succeeded", "True", "AllReused")
+    assert lab.jobs() == []
+    assert lab.committed() == before
+
+
 def test_a_deleted_evaluation_leaves_its_results_and_nothing_else(running: Lab) -> None:
     """The last one here: the garbage collector learns of a new kind within half a minute."""
     lab = running

@@ -124,6 +124,11 @@ class Lab:
         annotations = {"annotations": {"fineline.dev/retry": value}}
         self.api.patch(self.path(name), {"metadata": annotations}, kind="merge")
 
+    def wipe_status(self, name: str = "tiny") -> None:
+        """`kubectl edit --subresource=status`, by somebody who takes all of it away."""
+        body = {key: value for key, value in self.get(name).items() if key != "status"}
+        self.api.replace(self.path(name, "status"), body)
+
     def status(self, name: str = "tiny") -> dict[str, Any]:
         found: dict[str, Any] = self.get(name).get("status", {})
         return found
