@@ -149,14 +149,15 @@ class Api:
             if not query["continue"]:
                 del query["continue"]
 
-    async def create(self, path: str, body: Mapping[str, Any]) -> Body:
-        """Make it in the collection `path`. `AlreadyExists` where the name is taken.
+    async def create(self, path: str, body: Mapping[str, Any], *, patience: float = RETRY_WITHIN_SECONDS) -> Body:
+        """Make it in the collection `path`; passing faults are tried again for `patience` seconds. `AlreadyExists`
+        where the name is taken.
 
         A field that the API does not know is `Invalid`: by default it would be dropped, and a mistyped word of a pod
         template with it.
         """
         query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
-        return await self._ask("create", "POST", path, query=query, body=body)
+        return await self._ask("create", "POST", path, query=query, body=body, patience=patience)
 
     async def delete(
         self, path: str, *, uid: str | None = None, propagation: Literal["Background", "Foreground"] = "Background"
@@ -190,11 +191,12 @@ class Api:
         body: Mapping[str, Any] | None = None,
         content_type: str = _JSON,
         accept: str = _JSON,
+        patience: float = RETRY_WITHIN_SECONDS,
     ) -> Body:
         """One request with its retries: all of them are idempotent, but for creates (see `Api`)."""
         url = f"{self.host}{path}?{urlencode(query)}" if query else f"{self.host}{path}"
         loop = asyncio.get_running_loop()
-        until = loop.time() + RETRY_WITHIN_SECONDS
+        until = loop.time() + patience
         resource = resource_of(path)
         for pause in (*RETRY_PAUSES, None):
             headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": USER_AGENT}

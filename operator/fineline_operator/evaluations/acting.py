@@ -25,6 +25,9 @@ COMPONENT = "fineline-operator"
 REMEMBERED_EVENTS = 20_000
 """So many events are known to be told without asking the API server, which knows the others."""
 
+EVENT_PATIENCE_SECONDS = 5.0
+"""So long an event is tried: many clusters let only some through, and the status comes after."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -58,10 +61,10 @@ class Actor:
             return Problem(Reason.JOB_REFUSED, str(error))
 
     async def delete_job(self, evaluation: EvaluationSeen, action: DeleteJob) -> None:
-        """Its pods go with it. Nothing where it is gone, or another has its name by now."""
+        """Its pods go with it. Nothing where it is gone; `Conflict` where another has its name by now."""
         try:
             await self._api.delete(path_of("jobs", evaluation.namespace, action.name), uid=action.uid)
-        except (NotFound, Conflict):
+        except NotFound:
             return
 
     async def patch_job(self, evaluation: EvaluationSeen, action: PatchJob) -> None:
@@ -86,29 +89,37 @@ class Actor:
             return
 
     async def write_status(self, evaluation: EvaluationSeen, wanted: StatusWanted, now: datetime) -> bool:
-        """Writes the status where it differs; says whether it did. Nothing where the CheckpointEval is gone."""
+        """Writes the status where it differs; says whether it did. Nothing where the CheckpointEval is gone.
+
+        `Conflict` where others wrote at the same moment, or a namesake stands there by now: to be looked at anew.
+        """
         status = next_status(evaluation, wanted, now)
         if status is None:
             return False
         path = path_of("checkpointevals", evaluation.namespace, evaluation.name, "status")
         try:
             await self._api.apply(path, status_body(evaluation, status, API_VERSION))
-        except (NotFound, Conflict):
-            # Deleted, or a namesake with another uid: its own look comes.
+        except NotFound:
             return False
         return True
 
     async def tell(self, evaluation: EvaluationSeen, event: EventWanted, now: datetime) -> None:
-        """An event, once for the same words: its name is made of them. What can't be told is only logged."""
+        """An event, once for the same words: its name is made of them.
+
+        What the API server does not take is only logged: the status must not wait for it. Where it does not answer at
+        all, or others wrote at the same moment, this raises, and the event is told with the next look.
+        """
         body = event_body(evaluation, event, now)
         name = f"{evaluation.namespace}/{body['metadata']['name']}"
         if name in self._told:
             return
         try:
-            await self._api.create(path_of("events", evaluation.namespace), body)
+            await self._api.create(path_of("events", evaluation.namespace), body, patience=EVENT_PATIENCE_SECONDS)
         except AlreadyExists:
             pass  # told before a restart
         except ApiError as error:
+            if isinstance(error, Conflict) or not error.status:
+                raise
             logger.warning("the event %s could not be told: %s", event.reason, error)
             return
         self._told[name] = None

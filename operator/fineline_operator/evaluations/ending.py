@@ -78,7 +78,7 @@ def judge(work: Work, job: JobSeen) -> Decision:
     if isinstance(commits, NotLooked):
         return Decision(look=Look.COMMITS)
     if isinstance(commits, Problem):
-        return with_a_plan(work, commits, _admitted(job), job=job)
+        return with_a_plan(work, commits, _admitted(job), job=job, events=work.job_events(job))
     reason = _verdict(work, job, commits)
     if reason is Reason.SUCCEEDED:
         return _succeeded(work, job, reason)
@@ -114,7 +114,12 @@ def _failed(work: Work, job: JobSeen | None, commits: CommitsSeen | None, reason
     conditions = failed(work.planned, _admitted(job), reason, message)
     status = work.status_with(conditions, job=job, finished=True)
     told = wording.event(EventReason.FAILED, f"{reason}: {message}")
-    return Decision(status=status, events=(*work.planned_events, *work.failure_events, told))
+    return Decision(status=status, events=(*_before_the_end(work, job), *work.failure_events, told))
+
+
+def _before_the_end(work: Work, job: JobSeen | None) -> tuple[EventWanted, ...]:
+    """What the status does not show yet: it may all have happened between two looks."""
+    return (*work.planned_events, *(work.job_events(job) if job is not None else ()))
 
 
 def _why(work: Work, job: JobSeen | None, reason: Reason) -> str:

@@ -126,7 +126,11 @@ class _OneLook:
         raise RuntimeError(f"{self._key}: no decision after {MAX_ROUNDS} rounds; the last was {decision}")
 
     async def carry_out(self, decision: Decision) -> None:
-        """Actions before the status, the status before events: what is told has happened."""
+        """Actions before events, events before the status: what is told has happened, and what happened is told.
+
+        A decision names its events until the status shows what they tell. Were the status written first, one that dies
+        right after would leave them untold; an event that is told twice is told once, by its name.
+        """
         actor, seen = self._own.actor, self.seen
         for action in decision.actions:
             match action:
@@ -138,10 +142,10 @@ class _OneLook:
                     await actor.set_workload_active(seen, action)
                 case _:
                     raise RuntimeError(f"{self._key}: {action} must be decided on alone")
-        if decision.status is not None:
-            await actor.write_status(seen, decision.status, self._observed.now)
         for event in decision.events:
             await actor.tell(seen, event, self._observed.now)
+        if decision.status is not None:
+            await actor.write_status(seen, decision.status, self._observed.now)
 
     async def _looked(self, look: Look) -> Observed:
         match look:

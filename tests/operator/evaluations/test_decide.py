@@ -311,6 +311,16 @@ def test_a_restart_between_the_job_and_the_status_tells_what_was_not_told() -> N
     assert turn.wrote_status
 
 
+def test_a_job_that_was_made_and_ended_unseen_is_told_with_the_end() -> None:
+    world = World()
+    world.turn()
+    world.status = CheckpointEvalStatus()
+    world.events_told.clear()
+    world.commits = commits(32)
+    world.change_job(finished="Complete", completed_indexes=4)
+    assert world.turn().event_reasons == ["Planned", "JobCreated", "Succeeded"]
+
+
 def test_the_status_names_plan_progress_results_and_job() -> None:
     world = World(to_plan=plan(todo=30, failed_before=2))
     world.turn()
