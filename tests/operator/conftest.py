@@ -54,6 +54,18 @@ def operator(lab: Lab, shared_operator: Operator) -> Operator:
 
 
 @pytest.fixture(scope="session")
+def own_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A further control plane with Fineline's kinds, where only a test's own operators act, and for tests that hurt it.
+    Each of them ends its operators and its namespaces."""
+    binaries, reason = planes.find_binaries()
+    if binaries is None:
+        pytest.skip(f"no control plane to test with: {reason}")
+    with planes.start(binaries, tmp_path_factory.mktemp("own-plane")) as plane:
+        plane.install_crds()
+        yield plane
+
+
+@pytest.fixture(scope="session")
 def queued_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A further control plane, with Fineline's kinds and Kueue; `support.kueue.make_queue` makes a queue in it."""
     binaries, reason = planes.find_binaries()

@@ -1,0 +1,167 @@
+"""The operator is killed (-9) right after each single write of an evaluation's life, and started again: nothing tells
+its end from that of an undisturbed one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from support.api_faults import ApiProxy, Asked, api_proxy
+from support.control_plane import ControlPlane, wait_for
+from support.lab import BUCKET, TASKS, Lab, operator_settings
+from support.lives import End, end_state, ended
+from support.operator import Operator, install_operator, start_operator
+from support.versitygw import S3Server
+
+NEVER = 10**9
+
+
+@dataclass
+class Victim:
+    """An operator behind a proxy. It is killed once the API server has carried out its n-th write from now on, and
+    before it hears of it; a Lease is not counted, nor is what was refused: it changes nothing."""
+
+    operator: Operator
+    proxy: ApiProxy
+    left: int = NEVER
+    written: int = 0
+    every: bool = False
+
+    def __post_init__(self) -> None:
+        self.proxy.on_answer = self._count
+
+    def kill_after(self, writes: int, *, every: bool = False) -> None:
+        """`every`: again after as many further writes, and so on."""
+        self.left, self.written, self.every = writes, 0, every
+
+    def spare(self) -> None:
+        self.left = NEVER
+
+    def _count(self, asked: Asked) -> None:
+        if not asked.write or "/leases" in asked.path or asked.status not in (200, 201) or not self.operator.running:
+            return
+        self.written += 1
+        if self.written % self.left == 0 and (self.every or self.written == self.left):
+            self.operator.kill()
+
+    def survive(self) -> None:
+        """Starts it again where it was killed. To be called by the test's own thread."""
+        if not self.operator.running:
+            self.operator.start()
+
+
+@pytest.fixture
+def victim(own_plane: ControlPlane, versitygw: S3Server, tmp_path: Path) -> Iterator[Victim]:
+    home = own_plane.make_namespace("operator")
+    settings = operator_settings(versitygw, f"s3://{BUCKET}/", tmp_path, lease={"seconds": 4})
+    with api_proxy(own_plane) as proxy:
+        kubeconfig = proxy.kubeconfig(install_operator(own_plane, home))
+        # The same identity each time: it need not wait for the end of its own Lease.
+        with start_operator(tmp_path / "operator", kubeconfig, settings=settings, identity="victim") as operator:
+            yield Victim(operator, proxy)
+    own_plane.delete_namespace(home)
+
+
+@pytest.fixture
+def new_lab(own_plane: ControlPlane, s3_prefix: str, tmp_path: Path) -> Iterator[Callable[[], Lab]]:
+    """Makes a namespace each time, always over the same checkpoints and the same results, which are taken away."""
+    made: list[Lab] = []
+
+    def make() -> Lab:
+        lab = Lab(own_plane, own_plane.make_namespace(), s3_prefix, tmp_path / "lab")
+        if not made:
+            lab.add_checkpoints(1, 2, 3)
+        for item in lab.results.list():
+            lab.results.delete(item.name)
+        made.append(lab)
+        return lab
+
+    yield make
+    for lab in made:
+        own_plane.delete_namespace(lab.namespace)
+
+
+def live(lab: Lab, victim: Victim) -> None:
+    """An evaluation's life: a plan of several ConfigMaps, a Job, a unit that fails, the end."""
+    noise = random.Random(1).randbytes(480_000).hex()  # a text that does not compress to less than half
+    task = f"task: noisy\ndataset_path: tiny/noisy\noutput_type: multiple_choice\ntest_split: test\n# {noise}\n"
+    tasks = f"tasks: [{{task: noisy, domain: reasoning}}, {{task: {TASKS[0]}, domain: reasoning}}]"
+    lab.add_config_map("large", {"suite.yaml": tasks, "noisy.yaml": task})
+    lab.apply(suite={"configMap": "large"}, pods__parallelism=3)
+    go_on_to_the_end(lab, victim, jobs=1)
+
+
+def go_on_to_the_end(lab: Lab, victim: Victim, *, jobs: int, retry: str | None = None) -> None:
+    def reached(true: Callable[[], bool]) -> bool:
+        victim.survive()
+        return true()
+
+    wait_for(lambda: reached(lambda: len(lab.jobs()) == jobs), f"Job {jobs}", seconds=60)
+    lab.work(fail={(2, TASKS[0])})
+    wait_for(lambda: reached(lambda: _ended(lab, retry)), "the end", seconds=60)
+
+
+def _ended(lab: Lab, retry: str | None) -> bool:
+    body = lab.get()
+    return ended(body) and body["status"].get("retry") == retry
+
+
+def assert_same_end(lab: Lab, victim: Victim, undisturbed: End, what: str) -> None:
+    def same() -> bool:
+        victim.survive()
+        return end_state(lab) == undisturbed
+
+    try:
+        wait_for(same, "the same end", seconds=10)
+    except TimeoutError:
+        assert end_state(lab) == undisturbed, what
+
+
+def test_killed_after_each_write_of_a_life_it_comes_to_the_same_end(new_lab: Callable[[], Lab], victim: Victim) -> None:
+    first = new_lab()
+    victim.kill_after(NEVER)
+    live(first, victim)
+    wait_for(lambda: "Failed" in dict(first.events()), "the last event")
+    writes, undisturbed, commits = victim.written, end_state(first), set(first.committed())
+    assert len(undisturbed["config maps"]) > 2
+    assert [reason for reason, _ in undisturbed["events"]] == ["CheckpointFailed", "Failed", "JobCreated", "Planned"]
+    assert len(undisturbed["jobs"]) == 1
+    labs = [first]
+    for number in count(1):
+        lab = new_lab()
+        labs.append(lab)
+        victim.kill_after(number)
+        live(lab, victim)
+        survived = victim.written < number
+        assert_same_end(lab, victim, undisturbed, f"killed after write {number} of {writes}")
+        assert set(lab.committed()) == commits
+        if survived:
+            break
+    assert number > 8
+    for lab in labs:
+        assert end_state(lab) == undisturbed, "it stays so"
+
+
+def test_killed_after_every_write_of_a_retry_it_comes_to_the_same_end(
+    new_lab: Callable[[], Lab], victim: Victim
+) -> None:
+    lab = new_lab()
+    live(lab, victim)
+    lab.retry("first")
+    go_on_to_the_end(lab, victim, jobs=2, retry="first")
+    wait_for(lambda: [reason for reason, _ in lab.events()].count("Failed") == 2, "the last event")
+    undisturbed = end_state(lab)
+
+    lab = new_lab()
+    live(lab, victim)
+    wait_for(lambda: "Failed" in dict(lab.events()), "the last event")
+    victim.kill_after(1, every=True)
+    lab.retry("first")
+    go_on_to_the_end(lab, victim, jobs=2, retry="first")
+    assert_same_end(lab, victim, undisturbed, f"killed after each of {victim.written} writes")
+    assert victim.written >= 7
