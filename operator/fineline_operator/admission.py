@@ -7,14 +7,13 @@ from fineline_operator.world import World
 
 
 def room(world: World, key: Key, max_active: int) -> tuple[bool, str]:
-    """Whether the key's Job may start now, and in words how long the queue before it is (empty without a bound).
+    """Whether the key's Job may start now, and in words what it waits for (empty without a bound).
 
-    Jobs with a queue name don't count: Kueue decides on those.
+    Jobs with a queue name don't count: Kueue decides on those. The words stay the same while it waits, so that its
+    status is written once.
     """
     if max_active == 0:
         return True, ""
-    active, before = world.active(besides=key), world.waiting_before(key)
-    message = f"{active} of at most {max_active} evaluations run (the operator's maxActive)"
-    if before:
-        message += f"; {before} older {'one waits' if before == 1 else 'ones wait'} before this one"
-    return active + before < max_active, message
+    taken = world.active(besides=key) + world.waiting_before(key)
+    at_once = "one evaluation runs" if max_active == 1 else f"{max_active} evaluations run"
+    return taken < max_active, f"{at_once} at once at most (the operator's maxActive), and the oldest comes first"
