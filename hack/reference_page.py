@@ -1,13 +1,15 @@
-"""Fills a reference page's template (hack/reference/) with tables made from the CRD, the models and the reasons."""
+"""Fills reference pages' templates (hack/reference/) with tables made from CRDs, models, reasons and metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from fineline.resources.failure_reasons import FAILURE_REASONS
-from fineline.resources.fields import PATTERN_WORDS
 from fineline.resources.reasons import EventReason, Reason
+from fineline_operator.settings import PATTERN_WORDS
 
 _LENGTHS = (("Length", "characters"), ("Items", "items"), ("Properties", "entries"))
 
@@ -33,6 +35,35 @@ def reference_page(template: str, example: str, crd: Mapping[str, Any]) -> str:
             ("reason", "type", "means"), ((f"`{one.value}`", one.kind, one.meaning) for one in EventReason)
         ),
     }
+    return _filled(template, parts)
+
+
+def settings_page(template: str, example: str, schema: Mapping[str, Any]) -> str:
+    """The page on the operator's settings, from the structural schema of their model."""
+    columns = ("field", "type", "default", "bounds", "meaning")
+    fields = "".join(_blocks("settings", schema, columns)).rstrip("\n") + "\n"
+    return _filled(template, {"example": lambda: example, "settings": lambda: fields})
+
+
+def metrics_page(template: str, registry: CollectorRegistry, prefix: str) -> str:
+    """The page on the metrics of a registry whose names have this prefix."""
+    told = [metric for metric in registry.collect() if metric.name.startswith(prefix)]
+    # The library has no public way to the labels of a metric that has no series yet.
+    collectors = [one for one in registry._collector_to_names if hasattr(one, "_labelnames")]  # noqa: SLF001
+    labels = {one._name: one._labelnames for one in collectors}  # noqa: SLF001
+    rows = (
+        (
+            f"`{metric.name}{'_total' if metric.type == 'counter' else ''}`",
+            metric.type,
+            _listed(labels.get(metric.name, ())),
+            metric.documentation,
+        )
+        for metric in told
+    )
+    return _filled(template, {"metrics": lambda: _table(("metric", "type", "labels", "meaning"), rows)})
+
+
+def _filled(template: str, parts: Mapping[str, Callable[[], str]]) -> str:
     page = template
     for name, part in parts.items():
         if f"{{{{{name}}}}}" not in template:
@@ -120,7 +151,7 @@ def _bounds(field: Mapping[str, Any]) -> str:
     told += [_range(field.get(f"min{what}"), field.get(f"max{what}"), f" {word}") for what, word in _LENGTHS]
     values = field.get("additionalProperties", field.get("items", {}))
     if values.get("type") in ("string", "integer"):
-        told += [f"each {_bounds(values)}"]
+        told += [f"each {bounds}" for bounds in [_bounds(values)] if bounds]
     if "pattern" in field:
         told.append(PATTERN_WORDS.get(field["pattern"], f"`{field['pattern']}`").removeprefix("must be "))
     return "; ".join(part for part in told if part)

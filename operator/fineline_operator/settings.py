@@ -9,78 +9,131 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 
 from fineline.errors import SpecError
+from fineline.resources import fields
 from fineline.resources.fields import ObjectName, ResourceModel, StoreUri
+from fineline.resources.reading import sentences
+
+_NAMESPACE_OR_ALL = r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$"
+_ENDPOINT = r"^https?://[^/@]+(/.*)?$"
+PATTERN_WORDS = fields.PATTERN_WORDS | {
+    _NAMESPACE_OR_ALL: "must be the name of a namespace, or `*`",
+    _ENDPOINT: "must be https://host:port, without a user",
+}
+
+NamespaceOrAll = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_NAMESPACE_OR_ALL)]
+"""A namespace's name, or `*`."""
 
 
 class StoreSettings(ResourceModel):
-    """A store, by the prefix of its URIs. The longest prefix that fits a URI decides."""
+    """A store that CheckpointEvals may name. A URI belongs to the store with the longest prefix that covers it."""
 
-    prefix: StoreUri = Field(description="URIs that start with this, at a `/`, belong to the store.")
-    endpoint: str | None = Field(None, pattern=r"^https?://[^/@]+(/.*)?$", description="The S3 endpoint's URL.")
-    region: str | None = Field(None, description="The region that requests are signed for.")
+    prefix: StoreUri = Field(
+        description="URIs that start with it, at a `/`, belong to the store: `s3://a/amber` covers `s3://a/amber/x/` "
+        "and not `s3://a/amber-2/`."
+    )
+    endpoint: str | None = Field(
+        None,
+        pattern=_ENDPOINT,
+        description="The S3 endpoint's URL, for the operator and for pods. Default: AWS's own.",
+    )
+    region: str | None = Field(
+        None, description="The region that requests are signed for. Default: as the environment says."
+    )
     credentials: str | None = Field(
         None,
-        description="Folder with the operator's own AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY as files (a mounted "
-        "Secret; list and get suffice). Default: the pod's own identity.",
+        description="Folder with the operator's own keys as files: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if "
+        "need be, AWS_SESSION_TOKEN (a mounted Secret, read again when it changes). The right to list and to get "
+        "suffices. Pods never see them. Default: the environment's or the pod's own identity.",
     )
-    namespaces: tuple[ObjectName | Literal["*"], ...] = Field(
-        ("*",), strict=False, description="Namespaces that may name it; * for all."
+    namespaces: tuple[NamespaceOrAll, ...] = Field(
+        ("*",), strict=False, description="Namespaces whose CheckpointEvals may name it; `*` for all. Default: `*`."
     )
 
 
 class EvaluatorSettings(ResourceModel):
-    """The evaluator's pods."""
+    """What the pods of all evaluations have in common."""
 
     image: str = Field(description="The evaluator's image.")
-    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field("IfNotPresent", description="As in pods.")
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        "IfNotPresent", description="When it is pulled, as in pods."
+    )
     command: tuple[str, ...] = Field(
-        ("fineline-evaluator",), strict=False, description="The evaluator's program in the image."
+        ("fineline-evaluator",),
+        strict=False,
+        description="The evaluator's program in the image. Default: `[fineline-evaluator]`.",
     )
     gpu_resource: str = Field(
-        "nvidia.com/gpu", description="What a GPU is called; empty for none (the CPU build of the engine)."
+        "nvidia.com/gpu",
+        description='The resource that a GPU is; a pod gets `engine.tensorParallelSize` of it. `""` asks for none, for '
+        "the CPU build of the engine.",
     )
     template: dict[str, Any] = Field(
-        default_factory=dict, description="A partial PodTemplateSpec for all pods; an evaluation's own goes over it."
+        default_factory=dict,
+        description="A partial PodTemplateSpec that is merged into the pods of every evaluation: requests of CPU and "
+        "memory, node selectors, tolerations, pull secrets. An evaluation's own `pods.template` goes over it. "
+        "Default: nothing.",
     )
 
 
 class LeaseSettings(ResourceModel):
     """The Lease by which one replica acts."""
 
-    name: ObjectName = Field("fineline-operator", description="The Lease's name.")
-    namespace: ObjectName | None = Field(None, description="Its namespace. Default: the pod's own.")
-    seconds: Annotated[int, Field(ge=4, le=10)] = Field(10, description="After so long without renewal another acts.")
+    name: ObjectName = Field("fineline-operator", description="The Lease's name; rbac.yaml names it too.")
+    namespace: ObjectName | None = Field(
+        None, description="Its namespace. Default: the pod's own, else that of the kubeconfig."
+    )
+    seconds: Annotated[int, Field(ge=4, le=10)] = Field(
+        10, description="After so many seconds without renewal another replica acts."
+    )
 
 
 class OperatorSettings(ResourceModel):
-    """All that the chart tells the operator."""
+    """All that the operator is told, in one YAML file."""
 
-    namespaces: tuple[ObjectName, ...] = Field((), strict=False, description="Namespaces to watch; none for all.")
-    results: StoreUri | None = Field(None, description="Where results go where spec.results is not set.")
-    datasets: StoreUri | None = Field(None, description="The data-set mirror where spec.suite.datasets is not set.")
-    stores: tuple[StoreSettings, ...] = Field((), strict=False, description="The stores that resources may name.")
-    evaluator: EvaluatorSettings = Field(description="The evaluator's pods.")
-    max_active: Annotated[int, Field(ge=0)] = Field(
-        0, description="Evaluations without a queue whose Jobs may run at once; 0 for no bound."
+    namespaces: tuple[ObjectName, ...] = Field(
+        (), strict=False, description="Namespaces whose CheckpointEvals it looks after. Default: all."
     )
-    lease: LeaseSettings = Field(default_factory=LeaseSettings, description="The Lease by which one replica acts.")
-    health_port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="Serves /healthz and /metrics.")
+    results: StoreUri | None = Field(
+        None, description="Where results go where `spec.results` is not set. Default: none, so that it must be set."
+    )
+    datasets: StoreUri | None = Field(
+        None,
+        description="The data-set mirror where `spec.suite.datasets` is not set. Default: none, so that pods ask the "
+        "Hugging Face hub.",
+    )
+    stores: tuple[StoreSettings, ...] = Field(
+        (),
+        strict=False,
+        description="The stores that CheckpointEvals may name. What none of them covers is refused. Default: none.",
+    )
+    evaluator: EvaluatorSettings = Field(description="What the pods of all evaluations have in common.")
+    max_active: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="So many evaluations without a queue may have a running Job at once, the oldest first; 0 for no "
+        "bound.",
+    )
+    lease: LeaseSettings = Field(
+        default_factory=LeaseSettings, description="The Lease by which one replica acts. Default: as told below."
+    )
+    health_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        8080, description="The port of /healthz and /metrics; 0 for any free one."
+    )
     resync_seconds: Annotated[float, Field(gt=0)] = Field(
-        300.0, strict=False, description="Each unfinished resource is looked at so often without any event."
+        300.0, strict=False, description="Each unfinished CheckpointEval is looked at so often without any event."
     )
     progress_seconds: Annotated[float, Field(gt=0)] = Field(
-        60.0, strict=False, description="Commits are listed at most so often while a Job runs."
+        60.0, strict=False, description="While a Job runs, its results are listed at most so often."
     )
     trouble_seconds: Annotated[float, Field(gt=0)] = Field(
-        30.0, strict=False, description="So long may a pod fail to start before it is told."
+        30.0, strict=False, description="So long may a pod fail to start before the condition says why."
     )
 
 
 def read_settings(path: Path) -> OperatorSettings:
-    """The settings in a file. `SpecError` names the file and the field."""
+    """The settings in a file. `SpecError` names the file and each field that is wrong."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -88,6 +141,5 @@ def read_settings(path: Path) -> OperatorSettings:
     try:
         return OperatorSettings.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise SpecError(f"{path}: {field or 'settings'}: {first['msg']}") from None
+        told = sentences(OperatorSettings, error, PATTERN_WORDS, "settings")
+        raise SpecError("; ".join([f"{path}: {told[0]}", *told[1:]])) from None

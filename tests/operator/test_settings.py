@@ -60,9 +60,15 @@ def test_an_image_is_all_that_must_be_told(tmp_path: Path) -> None:
     [
         ("evaluator: {}", "evaluator.image"),
         ("{evaluator: {image: a}, maxActive: -1}", "maxActive"),
-        ("{evaluator: {image: a}, maxactive: 1}", "maxactive"),
+        ("{evaluator: {image: a}, maxactive: 1}", "maxactive: unknown field; did you mean maxActive?"),
         ("{evaluator: {image: a}, lease: {seconds: 60}}", "lease.seconds"),
-        ("{evaluator: {image: a}, stores: [{prefix: not-a-uri}]}", "stores.0.prefix"),
+        ("{evaluator: {image: a}, stores: [{prefix: not-a-uri}]}", "stores[0].prefix: must be s3://bucket/prefix/"),
+        (
+            "{evaluator: {image: a}, stores: [{prefix: 's3://a/', namespaces: [A_b]}]}",
+            "the name of a namespace, or `*`",
+        ),
+        ("{evaluator: {image: a}, stores: [{prefix: 's3://a/', endpoint: minio}]}", "must be https://host:port"),
+        ("{healthPort: x}", "evaluator: is required; healthPort: "),
         ("[]", "settings"),
         ("", "settings"),
         ("{", "can't be read"),

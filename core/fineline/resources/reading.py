@@ -87,10 +87,20 @@ def checkpoint_eval(values: Mapping[str, Any], origin: str) -> CheckpointEval:
     try:
         return CheckpointEval.model_validate(values)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        causes = [detail for detail in details if not _is_consequence(detail, details)]
-        lines = [f"{origin}: {_sentence(CheckpointEval, detail)}" for detail in causes]
-        raise SpecError("\n".join(dict.fromkeys(lines))) from None
+        lines = [f"{origin}: {sentence}" for sentence in sentences(CheckpointEval, error)]
+        raise SpecError("\n".join(lines)) from None
+
+
+def sentences(
+    model: type[BaseModel], error: ValidationError, words: Mapping[str, str] = PATTERN_WORDS, whole: str = "resource"
+) -> list[str]:
+    """What is wrong with values for a model: for each cause the field, what it is and what would be right.
+
+    `words` tells what patterns ask for; `whole` is what is at fault where no field is.
+    """
+    details = error.errors(include_url=False)
+    causes = [detail for detail in details if not _is_consequence(detail, details)]
+    return list(dict.fromkeys(_sentence(model, detail, words, whole) for detail in causes))
 
 
 def _documents(text: str, origin: str) -> list[Mapping[str, Any]]:
@@ -118,7 +128,7 @@ def _config_map(document: Mapping[str, Any], origin: str) -> tuple[str, Mapping[
     return name, data
 
 
-def _sentence(model: type[BaseModel], detail: ErrorDetails) -> str:
+def _sentence(model: type[BaseModel], detail: ErrorDetails, words: Mapping[str, str], whole: str) -> str:
     """One validation error as a sentence that starts with the path of the field."""
     location = [part for part in detail["loc"] if not _is_union_branch(part)]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
@@ -129,15 +139,15 @@ def _sentence(model: type[BaseModel], detail: ErrorDetails) -> str:
         case "missing":
             return f"{path}: is required"
         case "value_error" | "credentials_in_uri":
-            return f"{path or 'resource'}: {detail['msg'].removeprefix('Value error, ')}"
+            return f"{path or whole}: {detail['msg'].removeprefix('Value error, ')}"
         case "string_type" if isinstance(value, int | float):
             return f'{path}: must be text, is {value!r}: write it in quotes, "{value}"'
         case "string_pattern_mismatch":
-            wanted = PATTERN_WORDS.get(detail["ctx"]["pattern"], f"must match {detail['ctx']['pattern']}")
+            wanted = words.get(detail["ctx"]["pattern"], f"must match {detail['ctx']['pattern']}")
             return f"{path}: {wanted} (is {value!r})"
         case _:
             shown = repr(value) if len(repr(value)) <= 80 else f"a {type(value).__name__}"
-            return f"{path}: {_lower_first(detail['msg'])} (is {shown})"
+            return f"{path or whole}: {_lower_first(detail['msg'])} (is {shown})"
 
 
 def _is_consequence(detail: ErrorDetails, details: list[ErrorDetails]) -> bool:
