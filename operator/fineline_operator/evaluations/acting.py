@@ -84,9 +84,10 @@ class Actor:
         """Kueue's switch."""
         path = path_of("workloads", evaluation.namespace, action.name)
         try:
-            await self._api.merge_patch(path, {"spec": {"active": action.active}})
+            body = await self._api.merge_patch(path, {"spec": {"active": action.active}})
         except NotFound:
             return
+        await self._reader.remember_workload(evaluation, body)
 
     async def write_status(self, evaluation: EvaluationSeen, wanted: StatusWanted, now: datetime) -> bool:
         """Writes the status where it differs; says whether it did. Nothing where the CheckpointEval is gone.

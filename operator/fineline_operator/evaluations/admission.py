@@ -15,10 +15,9 @@ from fineline_operator.evaluations.decision import ConditionWanted, EventWanted,
 from fineline_operator.evaluations.observed import JobSeen, NotLooked, Problem, WorkloadSeen
 from fineline_operator.evaluations.work import Work
 
-NEW_JOB_SECONDS = 60.0
-NEW_JOB_LOOK_SECONDS = 5.0
-QUEUE_LOOK_SECONDS = 30.0
-"""Workloads are not watched: while Kueue holds a Job they are looked at so often, at first more often."""
+SOON_SECONDS = 5.0
+"""Workloads are not watched. While Kueue holds a Job they are looked at so often at first, and each `trouble_seconds`
+later; that Kueue admits a Job is seen by the Job itself."""
 
 DEACTIVATED = ("Deactivated", "Inactive")
 """How the reasons start that Kueue gives an eviction which its own switch, Workload.spec.active, made."""
@@ -77,8 +76,9 @@ def _by_kueue(work: Work, job: JobSeen) -> Admission | Look:
         return _suspended_in_kueue(work, job, seen)
     if seen.name and not seen.active:
         return _inactive(work, job, seen)
-    if not job.suspended or seen.admitted:
-        return _admitted(work, job)
+    if not job.suspended or (seen.admitted and not seen.evicted):
+        # One that is still suspended Kueue lets go in a moment; or it has stopped it since its Workload was read.
+        return _admitted(work, job, again_after=_soon(work) if job.suspended else None)
     return _queued(work, job, seen)
 
 
@@ -100,7 +100,7 @@ def _inactive(work: Work, job: JobSeen, seen: WorkloadSeen) -> Admission:
             held=True,
             active=SetWorkloadActive(seen.name, active=True),
             events=(_resumed(job),),
-            again_after=NEW_JOB_LOOK_SECONDS,
+            again_after=_soon(work),
         )
     message = wording.joined(
         f"The Workload {seen.name} was switched off (spec.active is false), by a person or by Kueue.",
@@ -122,19 +122,16 @@ def _queued(work: Work, job: JobSeen, seen: WorkloadSeen) -> Admission:
         kept = f"What is published stays; the Job {job.name} goes on when Kueue admits it again."
         said = _not_yet(reason, wording.joined(words or f"Kueue stopped the Job: {seen.evicted}.", kept))
         return Admission(said, held=True, again_after=again)
-    if not seen.name and _age(work, job) >= NEW_JOB_SECONDS:
-        words = (
-            f"Kueue has made no Workload for the Job {job.name}: see that its integration batch/job is switched on "
-            "and that it manages this namespace."
-        )
-    words = words or f"The Job {job.name} waits for Kueue to admit it."
+    if not seen.name and not _is_new(work, job):
+        words = wording.no_workload(job, work.spec.priority_class_name)
+    words = wording.joined(words, wording.mend_of_quota(words)) or f"The Job {job.name} waits for Kueue to admit it."
     return Admission(_not_yet(Reason.QUEUED, words), held=True, again_after=again)
 
 
-def _admitted(work: Work, job: JobSeen, *, suspend: bool | None = None) -> Admission:
+def _admitted(work: Work, job: JobSeen, *, suspend: bool | None = None, again_after: float | None = None) -> Admission:
     said = condition("Admitted", "True", Reason.ADMITTED, wording.admitted(job))
     events = (_resumed(job),) if suspend is False and _was_suspended(work) else ()
-    return Admission(said, held=False, suspend=suspend, events=events)
+    return Admission(said, held=False, suspend=suspend, events=events, again_after=again_after)
 
 
 def _suspended(
@@ -178,9 +175,13 @@ def _was_suspended(work: Work) -> bool:
     return told is not None and told.reason == Reason.SUSPENDED
 
 
-def _age(work: Work, job: JobSeen) -> float:
-    return (work.observed.now - job.created).total_seconds()
+def _is_new(work: Work, job: JobSeen) -> bool:
+    return (work.observed.now - job.created).total_seconds() < 2 * work.observed.trouble_seconds
+
+
+def _soon(work: Work) -> float:
+    return min(SOON_SECONDS, work.observed.trouble_seconds)
 
 
 def _look_again(work: Work, job: JobSeen) -> float:
-    return NEW_JOB_LOOK_SECONDS if _age(work, job) < NEW_JOB_SECONDS else QUEUE_LOOK_SECONDS
+    return _soon(work) if _is_new(work, job) else work.observed.trouble_seconds

@@ -22,7 +22,7 @@ from fineline.results import UnitAddress
 from fineline_operator.api import Api, NotFound, path_of
 from fineline_operator.evaluations.allowed import not_allowed
 from fineline_operator.evaluations.observed import EvaluationSeen, JobSeen, PodsSeen, Problem, WorkloadSeen
-from fineline_operator.evaluations.snapshots import Grouped, Snapshots
+from fineline_operator.evaluations.snapshots import MAX_AGE_SECONDS, Grouped, Snapshots
 from fineline_operator.jobs import (
     OWNER_LABEL,
     WORKLOAD_JOB_LABEL,
@@ -65,8 +65,10 @@ class Reader:
     def __init__(self, api: Api, settings: OperatorSettings) -> None:
         self._api = api
         self._settings = settings
-        self._pods: Snapshots[PodProjection] = Snapshots(self._read_pods)
-        self._workloads: Snapshots[WorkloadSeen] = Snapshots(self._read_workloads)
+        age = min(MAX_AGE_SECONDS, settings.trouble_seconds / 3)
+        self._pods: Snapshots[PodProjection] = Snapshots(self._read_pods, max_age=age)
+        self._workloads: Snapshots[WorkloadSeen] = Snapshots(self._read_workloads, max_age=age)
+        self._queues: Snapshots[str] = Snapshots(self._read_queue, max_age=age)
         self._plans = Plans()
 
     async def evaluation(self, namespace: str, name: str) -> Evaluation | EvaluationSeen | None:
@@ -172,12 +174,15 @@ class Reader:
             return found[0]
         if not job.queue_name:
             return WorkloadSeen()
-        try:
-            await self._api.get(path_of("localqueues", evaluation.namespace, job.queue_name))
-        except NotFound:
+        if not await self._queues.of(f"{evaluation.namespace}/{job.queue_name}", job.queue_name):
             message = f"spec.queueName: there is no LocalQueue {job.queue_name} in the namespace {evaluation.namespace}"
             return WorkloadSeen(problem=Problem(Reason.QUEUE_NOT_FOUND, f"{message}: create it, or name another"))
         return found[0] if found else WorkloadSeen()
+
+    async def remember_workload(self, evaluation: EvaluationSeen, body: Mapping[str, Any]) -> None:
+        """What a write made of a Workload."""
+        job_uid = (body["metadata"].get("labels") or {}).get(WORKLOAD_JOB_LABEL, "")
+        await self._workloads.put(evaluation.namespace, job_uid, (workload_seen(body),))
 
     async def _read_pods(self, namespace: str) -> Grouped[PodProjection]:
         grouped: defaultdict[str, list[PodProjection]] = defaultdict(list)
@@ -190,6 +195,14 @@ class Reader:
         async for body in self._api.list(path_of("workloads", namespace), label_selector=WORKLOAD_JOB_LABEL):
             grouped[body["metadata"]["labels"][WORKLOAD_JOB_LABEL]] = (workload_seen(body),)
         return grouped
+
+    async def _read_queue(self, place: str) -> Grouped[str]:
+        namespace, _, name = place.partition("/")
+        try:
+            await self._api.get(path_of("localqueues", namespace, name))
+        except NotFound:
+            return {}
+        return {name: (name,)}
 
 
 class Plans:

@@ -61,7 +61,7 @@ def _get_on(
         return _give_way(work, job, stands)
     reason, message = (pods.reason, pods.message) if pods.reason else _headline(work, job)
     status = work.status_with(going_on(work.planned, stands.condition, reason, message), job=job)
-    pauses = [pause for pause in (listing, pods.again_after) if pause is not None and pause > 0]
+    pauses = [pause for pause in (listing, pods.again_after, stands.again_after) if pause is not None and pause > 0]
     return Decision(
         actions=actions,
         status=status,
@@ -86,7 +86,7 @@ def _headline(work: Work, job: JobSeen) -> tuple[Reason, str]:
     """Running is not said in the first seconds: a short evaluation's status is not written for that alone."""
     observed = work.observed
     seconds = (observed.now - job.started).total_seconds() if job.started is not None and not job.suspended else 0.0
-    at_once = f"at most {wording.counted(parallelism(work.spec, job.completions), 'pod')} at once"
+    at_once = f"at most {wording.counted(_pods_at_once(work, job), 'pod')} at once"
     if seconds >= observed.trouble_seconds and (job.ready > 0 or job.ended_indexes > 0):
         units = wording.counted(work.plan.todo, "unit")
         return Reason.RUNNING, f"The Job {job.name} does {units} in {_slices(work)}, {at_once}."
@@ -124,8 +124,16 @@ def _has_no_pods(job: JobSeen) -> bool:
     return job.suspended and job.active == 0 and job.terminating == 0
 
 
+def _pods_at_once(work: Work, job: JobSeen) -> int:
+    """What the Job's `parallelism` should be. While it runs in a queue it stays: Kueue stops a Job that asks for other
+    than it was admitted with, and queues it again."""
+    if job.queue_name and not job.suspended:
+        return job.parallelism
+    return parallelism(work.spec, job.completions)
+
+
 def _actions(work: Work, job: JobSeen, stands: Admission) -> tuple[Action, ...]:
-    pods, ttl = parallelism(work.spec, job.completions), ttl_seconds(work.spec)
+    pods, ttl = _pods_at_once(work, job), ttl_seconds(work.spec)
     patch = PatchJob(
         job.name,
         parallelism=pods if pods != job.parallelism else None,
@@ -139,11 +147,16 @@ def _actions(work: Work, job: JobSeen, stands: Admission) -> tuple[Action, ...]:
 def _job_events(work: Work, job: JobSeen) -> tuple[EventWanted, ...]:
     events = [*work.job_events(job)]
     edited = work.status.observed_generation != work.evaluation.generation
-    if edited and _made_from_another_spec(work, job):
+    resized = _pods_at_once(work, job) != parallelism(work.spec, job.completions)
+    if edited and (resized or _made_from_another_spec(work, job)):
+        applies = (
+            "nothing of the edited spec.pods applies to it (Kueue would stop it for another parallelism)"
+            if job.queue_name
+            else "of the edited spec.pods only parallelism applies to it"
+        )
         message = (
-            f"The Job {job.name} runs as it was made: of the edited spec.pods only parallelism applies to it, and "
-            "queueName and priorityClassName do not. Set spec.suspend to true, and false once its pods are gone, to "
-            "have it made again."
+            f"The Job {job.name} runs as it was made: {applies}, and queueName and priorityClassName do not. Set "
+            "spec.suspend to true, and false once its pods are gone, to have it made again."
         )
         events.append(wording.event(EventReason.NOT_APPLIED, message))
     return tuple(events)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
-Grouped = Mapping[str, tuple[Item, ...]]
+Grouped = dict[str, tuple[Item, ...]]
 
 MAX_AGE_SECONDS = 10.0
 MAX_NAMESPACES = 256
@@ -50,6 +50,13 @@ class Snapshots(Generic[Item]):
                 self._taken[namespace] = taken
                 self._forget_old()
         return taken.items.get(owner, ())
+
+    async def put(self, namespace: str, owner: str, items: tuple[Item, ...]) -> None:
+        """What a write made of one owner's items: a snapshot from before it must not say otherwise."""
+        async with self._reading.setdefault(namespace, asyncio.Lock()):
+            taken = self._taken.get(namespace)
+            if taken is not None:
+                taken.items[owner] = items
 
     def _forget_old(self) -> None:
         """Nothing is kept longer than it may be used, so that quiet namespaces take no memory."""

@@ -5,6 +5,7 @@ Nothing in them changes while nothing has changed (no times, no counts of pods),
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from fineline.resources.reasons import EventReason, Reason
@@ -77,6 +78,26 @@ def admitted(job: JobSeen) -> str:
     if job.queue_name:
         return f"Kueue admitted the Job {job.name} through the queue {job.queue_name}."
     return f"The Job {job.name} may run its pods."
+
+
+def no_workload(job: JobSeen, priority_class: str | None) -> str:
+    """Kueue has not taken a Job up."""
+    priority = f", that there is a WorkloadPriorityClass {priority_class}" if priority_class else ""
+    return (
+        f"Kueue has made no Workload for the Job {job.name}: see that its integration batch/job is switched on"
+        f"{priority} and that it manages this namespace."
+    )
+
+
+def mend_of_quota(words: str) -> str:
+    """What helps where Kueue says that a quota leaves a resource out; empty where it says something else."""
+    found = re.search(r"resource (\S+) unavailable in ClusterQueue", words)
+    if found is None:
+        return ""
+    return (
+        f"A quota has to name all that pods ask for: add {found[1]} to a resource group of the ClusterQueue "
+        "(coveredResources), or to resources.excludeResourcePrefixes in Kueue's configuration."
+    )
 
 
 def of_problem(problem: Problem) -> str:

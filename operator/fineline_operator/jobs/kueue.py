@@ -41,11 +41,13 @@ def workload_seen(body: Mapping[str, Any]) -> WorkloadSeen:
 
 def _message(conditions: Conditions, checks: Iterable[Mapping[str, Any]]) -> str:
     """Kueue's words on where the Workload stands, the cause first."""
+    evicted = _is_true(conditions, "Evicted")
     for kind in ("Finished", "Admitted"):
-        if _is_true(conditions, kind):
+        # One that is evicted stays admitted until its pods are gone.
+        if _is_true(conditions, kind) and not evicted:
             return _said(conditions, kind)
     reasons = []
-    if _is_true(conditions, "Evicted"):
+    if evicted:
         # Preempted says by whom; Evicted only that it was.
         reasons.append(_said(conditions, "Preempted" if _is_true(conditions, "Preempted") else "Evicted"))
     if _is_true(conditions, "QuotaReserved"):

@@ -65,11 +65,43 @@ def test_a_job_that_kueue_made_no_workload_for_says_so_after_a_while() -> None:
     assert world.turn().told("Admitted").message.endswith("waits for Kueue to admit it.")
 
 
+def test_a_missing_priority_class_is_named_where_kueue_made_no_workload() -> None:
+    world = World(spec=spec(queueName="research", priorityClassName="urgent"), workload=WorkloadSeen())
+    world.turn()
+    world.seconds = 60
+    assert "that there is a WorkloadPriorityClass urgent" in world.turn().told("Admitted").message
+
+
+def test_a_quota_that_leaves_a_resource_out_is_told_with_the_mend() -> None:
+    world = queued(message="couldn't assign flavors: resource ephemeral-storage unavailable in ClusterQueue")
+    message = world.turn().told("Admitted").message
+    assert message.startswith(
+        "couldn't assign flavors: resource ephemeral-storage unavailable in ClusterQueue. A quota"
+    )
+    assert "add ephemeral-storage to" in message
+
+
 def test_an_admitted_job_that_kueue_has_not_let_go_yet_counts_as_admitted() -> None:
     world = queued(admitted=True)
     turn = world.turn()
     assert turn.told("Admitted").status == "True"
     assert turn.actions == []
+
+
+def test_a_job_that_is_suspended_although_it_seems_admitted_is_looked_at_again_soon() -> None:
+    """What was read of its Workload may be older than the end of its admission."""
+    world = admitted()
+    world.change_job(suspended=True, active=0, ready=0)
+    turn = world.turn()
+    assert turn.told("Admitted").status == "True"
+    assert turn.decision.again_after == 5
+
+
+def test_a_job_that_kueue_is_about_to_stop_counts_as_stopped() -> None:
+    world = admitted()
+    world.change_job(suspended=True)
+    world.workload = WorkloadSeen(name="job-amber-1", admitted=True, evicted="Preempted", message="Preempted")
+    assert world.turn().told("Admitted").reason == "Preempted"
 
 
 def test_once_admitted_kueue_is_not_asked_any_more() -> None:
@@ -137,6 +169,18 @@ def test_an_edit_of_an_admitted_job_is_not_applied() -> None:
     turn = world.turn()
     assert turn.actions == []
     assert "NotApplied" in turn.event_reasons
+
+
+def test_another_parallelism_is_not_passed_on_while_kueue_lets_the_job_run() -> None:
+    """Kueue would stop it, and queue it again."""
+    world = admitted()
+    world.edit(pods__parallelism=2, queueName="research")
+    turn = world.turn()
+    assert turn.actions == []
+    assert "Kueue would stop it for another parallelism" in turn.event("NotApplied").message
+    world.change_job(suspended=True, active=0, ready=0)
+    world.workload = WorkloadSeen(name="job-amber-1", evicted="Preempted", message="Preempted to accommodate urgent")
+    assert world.turn().actions == [PatchJob(world.job.name, parallelism=2)]
 
 
 def test_the_users_suspend_is_kueues_switch() -> None:

@@ -59,6 +59,17 @@ def test_one_that_was_preempted_says_for_whom_and_what_it_waits_for_now() -> Non
     )
 
 
+def test_one_that_is_about_to_be_stopped_says_why_though_it_is_admitted_still() -> None:
+    seen = workload_seen(
+        workload(
+            condition("QuotaReserved", "True", "QuotaReserved", "Quota reserved in ClusterQueue team"),
+            condition("Admitted", "True", "Admitted", "The workload is admitted"),
+            condition("Evicted", "True", "ClusterQueueStopped", "The ClusterQueue is stopped"),
+        )
+    )
+    assert (seen.admitted, seen.evicted, seen.message) == (True, "ClusterQueueStopped", "The ClusterQueue is stopped")
+
+
 def test_one_that_was_stopped_with_its_queue_says_so() -> None:
     seen = workload_seen(workload(condition("Evicted", "True", "ClusterQueueStopped", "The ClusterQueue is stopped")))
     assert (seen.evicted, seen.message) == ("ClusterQueueStopped", "The ClusterQueue is stopped")
