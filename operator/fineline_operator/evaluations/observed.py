@@ -163,12 +163,13 @@ class PodTrouble:
 class PodsSeen:
     """The pods of the Job, the worst trouble first.
 
-    `restarts` counts those that the Job replaced without counting them as failures. `namespace_ending`: somebody
-    deletes the namespace, and its pods wait for the Job to go.
+    `restarts` counts those that the Job replaced without counting them as failures. `made`: there is one, be it one
+    that has ended. `namespace_ending`: somebody deletes the namespace, and its pods wait for the Job to go.
     """
 
     troubles: tuple[PodTrouble, ...]
     restarts: int
+    made: bool = False
     namespace_ending: bool = False
 
 

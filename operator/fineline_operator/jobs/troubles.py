@@ -41,6 +41,7 @@ def pods_seen(pods: Iterable[PodProjection], now: datetime, *, job: str | None =
     return PodsSeen(
         troubles=tuple(sorted(troubles, key=_order)),
         restarts=sum(max(pod.restarts for pod in tries) for tries in by_index.values()),
+        made=bool(by_index),
     )
 
 

@@ -323,6 +323,13 @@ def test_a_job_whose_only_pod_is_terminating_has_one() -> None:
     assert turn.decision.again_after == pytest.approx(15)
 
 
+def test_a_pause_before_the_next_try_is_no_refusal_of_pods() -> None:
+    world = started(active=0, ready=0)
+    world.pods = PodsSeen((), 1, made=True)
+    world.seconds = 40
+    assert world.turn().told("Succeeded").reason == "Progressing"
+
+
 def test_a_pause_between_two_slices_is_no_trouble() -> None:
     world = started(active=0, ready=0, completed_indexes=1)
     world.seconds = 40

@@ -142,7 +142,7 @@ def test_a_pod_that_is_moved_away_or_stopped_is_replaced_and_not_counted(
     play(cluster.admin, second, 143)
     wait_for_pods(cluster.admin, restricted, name, 2)
     found = [pod_projection(body) for body in pods_of(cluster.admin, restricted, name)]
-    assert pods_seen(found, datetime.now(UTC)) == PodsSeen(troubles=(), restarts=2)
+    assert pods_seen(found, datetime.now(UTC)) == PodsSeen(troubles=(), restarts=2, made=True)
     assert seen(cluster, restricted, name).failed_pods == 0
 
 

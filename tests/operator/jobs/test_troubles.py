@@ -281,7 +281,8 @@ def test_restarts_that_count_for_no_attempt_are_added_up_over_the_slices() -> No
 
 def test_pods_of_another_job_can_be_left_out() -> None:
     old = failed(4, "wrong", job="amber-old", restarts=5)
-    assert seen(old, running(), job="amber") == PodsSeen((), 0)
+    assert seen(old, running(), job="amber") == PodsSeen((), 0, made=True)
+    assert seen(old, job="amber") == PodsSeen((), 0)
 
 
 def test_a_long_message_is_cut_and_stands_on_one_line() -> None:
