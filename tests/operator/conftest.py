@@ -10,13 +10,17 @@ import pytest
 from support import control_plane as planes
 from support import kueue as queues
 from support.control_plane import ControlPlane
+from support.faults import FaultProxy, proxy_to
 from support.kubelet import Kubelet, kubelet
 from support.lab import BUCKET, Lab, operator_settings
 from support.operator import Operator, install_operator, start_operator
 from support.versitygw import S3Server
 
-QUICK = {"progressSeconds": 2.0, "troubleSeconds": 3.0, "resyncSeconds": 30.0}
+QUICK = {"progressSeconds": 2.0, "troubleSeconds": 3.0, "resyncSeconds": 10.0}
 """Pauses of the shared operator: tests wait for what a person may wait a minute for."""
+
+DENIED_BUCKET = "fineline-denied"
+"""There, but the shared operator's credentials for it are wrong."""
 
 
 @pytest.fixture
@@ -33,13 +37,41 @@ def lab(cluster: ControlPlane, namespace: str, s3_prefix: str, tmp_path: Path) -
 
 
 @pytest.fixture(scope="session")
+def store_faults(versitygw: S3Server) -> Iterator[FaultProxy]:
+    """What stands between the shared operator and the store `s3://<bucket>/flaky/`."""
+    with proxy_to(versitygw.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def wrong_credentials(versitygw: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shared operator's credentials for `DENIED_BUCKET`, as a mounted Secret."""
+    versitygw.make_bucket(DENIED_BUCKET)
+    folder = tmp_path_factory.mktemp("wrong")
+    (folder / "AWS_ACCESS_KEY_ID").write_text(versitygw.access_key)
+    (folder / "AWS_SECRET_ACCESS_KEY").write_text("wrong")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def shared_operator(
-    cluster: ControlPlane, versitygw: S3Server, tmp_path_factory: pytest.TempPathFactory
+    cluster: ControlPlane,
+    versitygw: S3Server,
+    store_faults: FaultProxy,
+    wrong_credentials: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Operator]:
     """One operator for all tests that don't hurt it: it watches every namespace, under the rights of rbac.yaml."""
     folder = tmp_path_factory.mktemp("operator")
     kubeconfig = install_operator(cluster, cluster.make_namespace())
     settings = operator_settings(versitygw, f"s3://{BUCKET}/", folder, **QUICK)
+    (usual,) = settings["stores"]
+    settings["stores"] += [
+        {**usual, "prefix": f"s3://{BUCKET}/flaky/", "endpoint": store_faults.endpoint},
+        {**usual, "prefix": f"s3://{BUCKET}/private/", "namespaces": ["somebody-else"]},
+        {**usual, "prefix": f"s3://{DENIED_BUCKET}/", "credentials": str(wrong_credentials)},
+        {**usual, "prefix": "s3://fineline-missing/"},
+    ]
     with start_operator(folder, kubeconfig, settings=settings) as running:
         yield running
 
