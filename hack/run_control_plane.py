@@ -1,8 +1,9 @@
 """Starts a Kubernetes control plane that knows Fineline's kinds, for trying things by hand, until Ctrl-C:
 
-    .venv/bin/python hack/run_control_plane.py [--kwok] [--kueue]
+    .venv/bin/python hack/run_control_plane.py [--pods NAMESPACE] [--kwok] [--kueue]
 
-There are no nodes: with --kwok, pods with `nodeName: kwok-node` are played; with --kueue, Kueue looks after Jobs.
+There are no nodes. With --pods, the evaluators of that namespace's pods run as processes of this machine; with --kwok,
+pods with `nodeName: kwok-node` are played, and do nothing; with --kueue, Kueue looks after Jobs.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from support import control_plane, kueue, kwok
+from support import control_plane, kubelet, kueue, kwok
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--pods", metavar="NAMESPACE", help="run this namespace's evaluators on this machine")
     parser.add_argument("--kwok", action="store_true", help="play the pods of the node kwok-node")
     parser.add_argument("--kueue", action="store_true", help="install and run Kueue")
     arguments = parser.parse_args()
@@ -32,6 +34,8 @@ def main() -> None:
             running.enter_context(kueue.kueue(_there(kueue.find_binary()), plane, folder / "kueue"))
         if arguments.kwok:
             running.enter_context(kwok.kwok(_there(kwok.find_binary()), plane, folder / "kwok"))
+        if arguments.pods:
+            running.enter_context(kubelet.kubelet(plane, arguments.pods, folder / "pods"))
         print(f"export KUBECONFIG={plane.kubeconfig}\n(Ctrl-C ends it)", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -125,7 +125,8 @@ class ControlPlane:
             for document in yaml.safe_load_all(file.read_text())
             if document and document["kind"] == "CustomResourceDefinition"
         ]
-        self.apply(documents)
+        # By the name under which a person's `kubectl apply --server-side` does it, who would meet a conflict else.
+        self.apply(documents, "--field-manager=kubectl")
         self.wait_for_crds({document["metadata"]["name"] for document in documents}, seconds=seconds)
 
     def wait_for_crds(self, names: Collection[str], *, seconds: float = 30) -> None:
