@@ -44,6 +44,8 @@ TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
 RETRY_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
 RETRY_WITHIN_SECONDS = 20.0
+RIGHTS_WITHIN_SECONDS = 4.0
+"""An API server that has just started may answer before it knows the RBAC rules: so long a right is asked for."""
 
 _JSON = "application/json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -196,7 +198,7 @@ class Api:
         """One request with its retries: all of them are idempotent, but for creates (see `Api`)."""
         url = f"{self.host}{path}?{urlencode(query)}" if query else f"{self.host}{path}"
         loop = asyncio.get_running_loop()
-        until = loop.time() + patience
+        until, rights_until = loop.time() + patience, loop.time() + RIGHTS_WITHIN_SECONDS
         resource = resource_of(path)
         for pause in (*RETRY_PAUSES, None):
             headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": USER_AGENT}
@@ -208,9 +210,11 @@ class Api:
                 if 200 <= status <= 299:
                     return answer
                 raise api_error(f"{verb} {path}", status, answer, retry_after)
-            except (TooMany, Unavailable) as error:
+            except (TooMany, Unavailable, Forbidden) as error:
                 wait = max(pause or 0.0, error.retry_after or 0.0) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
                 if pause is None or error.status == 401 or loop.time() + wait > until:
+                    raise
+                if isinstance(error, Forbidden) and not (error.by_rights and loop.time() + wait <= rights_until):
                     raise
             finally:
                 metrics.API_REQUESTS.labels(verb, resource, code).inc()

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,8 +72,14 @@ class Expired(ApiError):  # noqa: N818 - the API server's own word
 
 
 class Forbidden(ApiError):  # noqa: N818 - the API server's own word
+    """`by_rights`: the RBAC rules do not allow it; else admission (a quota, a policy) does not."""
+
     reason = "Forbidden"
     permanent = True
+
+    @property
+    def by_rights(self) -> bool:
+        return bool(_BY_RIGHTS.search(str(self)))
 
 
 class Invalid(ApiError):  # noqa: N818 - the API server's own word
@@ -93,6 +100,7 @@ KINDS: dict[int, type[ApiError]] = {
     422: Invalid, 429: TooMany,
 }  # fmt: skip
 
+_BY_RIGHTS = re.compile(r'is forbidden: User "[^"]*" cannot \w+ ')
 _MAX_MESSAGE = 1024
 
 

@@ -24,7 +24,7 @@ from fineline_operator.api import (
     path_of,
 )
 from fineline_operator.paths import resource_of
-from support.api_faults import ApiProxy, api_proxy
+from support.api_faults import ApiProxy, Asked, api_proxy
 from support.control_plane import ControlPlane
 
 Result = TypeVar("Result")
@@ -100,6 +100,38 @@ def test_refusals_have_their_kinds(kubeconfig: Path, namespace: str, cluster: Co
 
     asking(kubeconfig, as_admin)
     asking(proxy.kubeconfig(cluster.kubeconfig_for(namespace, "default")), as_nobody)
+
+
+def test_a_right_that_comes_a_moment_later_is_waited_for(
+    namespace: str, cluster: ControlPlane, proxy: ApiProxy
+) -> None:
+    """An API server that has just started refuses until it has read its RBAC rules."""
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "reader", "namespace": namespace}}
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}
+    documents = [
+        {**role, "kind": "Role", "rules": rules},
+        {
+            **role,
+            "kind": "RoleBinding",
+            "roleRef": reference,
+            "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}],
+        },
+    ]
+
+    def give(asked: Asked) -> None:
+        if asked.status == 403 and documents:
+            cluster.apply(documents)
+            documents.clear()
+
+    proxy.on_answer = give
+
+    async def ask(api: Api) -> list[str]:
+        return [item["metadata"]["name"] async for item in api.list(path_of("configmaps", namespace))]
+
+    found = asking(proxy.kubeconfig(cluster.kubeconfig_for(namespace, "default")), ask)
+    assert found == ["kube-root-ca.crt"]
+    assert proxy.asked[0].status == 403
 
 
 def test_a_namespace_that_is_being_deleted_says_so(kubeconfig: Path, cluster: ControlPlane) -> None:
