@@ -63,13 +63,15 @@ class Fault:
 
 @dataclass
 class ApiProxy:
-    """The running proxy. `asked` is what came by; `on_answer` is called before an answer is passed on, in a thread."""
+    """The running proxy. `asked` is what came by; `on_answer` is called before an answer is passed on, in a thread.
+    `chance` may have a fault for a request that no other one meets."""
 
     endpoint: str
     upstream: str
     asked: list[Asked] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     on_answer: Callable[[Asked], None] | None = None
+    chance: Callable[[Asked], Fault | None] = lambda _: None
     frozen: threading.Event = field(default_factory=threading.Event)
     freezes: int = 0
     _transports: set[asyncio.Transport] = field(default_factory=set)
@@ -180,6 +182,7 @@ async def _answer(
     if proxy.frozen.is_set():
         await asyncio.Event().wait()
     fault = next((fault for fault in proxy.faults if fault.fits(request)), None)
+    fault = fault or proxy.chance(Asked(request.method, request.path, watch))
     if fault is not None:
         fault.times -= 1
         await asyncio.sleep(fault.seconds)
