@@ -1,12 +1,12 @@
 """Asks the API server, and nobody else does but the watcher and the Lease. This module alone knows kubernetes' client.
 
-Bodies are plain dicts: the client's typed models cost more time and memory than all the rest of a reconcile.
+Bodies are plain dicts, read and written by pydantic's JSON: the client's typed models cost more time and memory than
+all the rest of a reconcile.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -18,6 +18,7 @@ import aiohttp
 from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
+from pydantic_core import from_json, to_json
 
 from fineline import __version__
 from fineline.errors import SpecError
@@ -47,6 +48,7 @@ RETRY_WITHIN_SECONDS = 20.0
 RIGHTS_WITHIN_SECONDS = 4.0
 """An API server that has just started may answer before it knows the RBAC rules: so long a right is asked for."""
 
+_TIMEOUT = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS, sock_connect=CONNECT_SECONDS)
 _JSON = "application/json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _LIST_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -71,10 +73,6 @@ async def load_configuration(kubeconfig: Path | None = None) -> Configuration:
     except (kubernetes_config.ConfigException, OSError, ValueError, KeyError) as error:
         where = chosen or "no --kubeconfig, no KUBECONFIG, and not in a pod"
         raise SpecError(f"the API server's address and credentials can't be read ({where}): {error}") from None
-    configuration.connection_pool_maxsize = IN_FLIGHT
-    # Else each request reads ~/.netrc and the proxies' variables, which no API server needs.
-    configuration.client_session_kwargs = {"trust_env": False}
-    configuration.retries = None  # retries are decided on here: the client knows no Retry-After of POST and PATCH
     return configuration
 
 
@@ -87,16 +85,22 @@ async def authorization(configuration: Configuration) -> dict[str, str]:
 def open_session(
     configuration: Configuration, middlewares: Iterable[aiohttp.ClientMiddlewareType] = ()
 ) -> aiohttp.ClientSession:
-    """A session for streams, which the watcher needs: the same certificates, and the token of the moment."""
+    """A session that signs by itself, which the watcher needs: the same certificates, and the token of the moment."""
 
     async def sign(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         request.headers.update(await authorization(configuration))
         return await handler(request)
 
+    return _session(configuration, (sign, *middlewares))
+
+
+def _session(
+    configuration: Configuration, middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = ()
+) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=RESTClientObject(configuration).ssl_context),
         headers={"User-Agent": USER_AGENT},
-        middlewares=(sign, *middlewares),
+        middlewares=middlewares,
         read_bufsize=2**18,
     )
 
@@ -111,11 +115,11 @@ class Api:
     def __init__(self, configuration: Configuration, *, in_flight: int = IN_FLIGHT) -> None:
         self.host = configuration.host
         self._configuration = configuration
-        self._rest = RESTClientObject(configuration)
+        self._session = _session(configuration)
         self._slots = asyncio.Semaphore(in_flight)
 
     async def close(self) -> None:
-        await self._rest.close()
+        await self._session.close()
 
     async def get(self, path: str, *, metadata_only: bool = False) -> Body:
         """The object. `NotFound` where it, or its whole kind, is not there."""
@@ -151,15 +155,23 @@ class Api:
             if not query["continue"]:
                 del query["continue"]
 
-    async def create(self, path: str, body: Mapping[str, Any], *, patience: float = RETRY_WITHIN_SECONDS) -> Body:
+    async def create(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        patience: float = RETRY_WITHIN_SECONDS,
+        metadata_only: bool = False,
+    ) -> Body:
         """Make it in the collection `path`; passing faults are tried again for `patience` seconds. `AlreadyExists`
-        where the name is taken.
+        where the name is taken. `metadata_only` spares the way back of what is known already.
 
         A field that the API does not know is `Invalid`: by default it would be dropped, and a mistyped word of a pod
         template with it.
         """
         query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
-        return await self._ask("create", "POST", path, query=query, body=body, patience=patience)
+        accept = _METADATA_ONLY if metadata_only else _JSON
+        return await self._ask("create", "POST", path, query=query, body=body, accept=accept, patience=patience)
 
     async def delete(
         self, path: str, *, uid: str | None = None, propagation: Literal["Background", "Foreground"] = "Background"
@@ -176,11 +188,13 @@ class Api:
             content_type="application/merge-patch+json",
         )  # fmt: skip
 
-    async def apply(self, path: str, body: Mapping[str, Any], *, field_manager: str = FIELD_MANAGER) -> Body:
+    async def apply(
+        self, path: str, body: Mapping[str, Any], *, field_manager: str = FIELD_MANAGER, metadata_only: bool = False
+    ) -> Body:
         """Server-side apply, by force: what the operator says of its own fields holds."""
         return await self._ask(
             "patch", "PATCH", path, query={"fieldManager": field_manager, "force": "true"}, body=body,
-            content_type="application/apply-patch+yaml",
+            content_type="application/apply-patch+yaml", accept=_METADATA_ONLY if metadata_only else _JSON,
         )  # fmt: skip
 
     async def _ask(
@@ -200,12 +214,13 @@ class Api:
         loop = asyncio.get_running_loop()
         until, rights_until = loop.time() + patience, loop.time() + RIGHTS_WITHIN_SECONDS
         resource = resource_of(path)
+        data = to_json(body) if body is not None else None
         for pause in (*RETRY_PAUSES, None):
-            headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": USER_AGENT}
+            headers = {"Accept": accept, "Content-Type": content_type}
             code = "none"
             try:
                 async with self._slots:
-                    status, answer, retry_after = await self._send(method, url, headers, body)
+                    status, answer, retry_after = await self._send(method, url, headers, data)
                 code = str(status)
                 if 200 <= status <= 299:
                     return answer
@@ -222,20 +237,21 @@ class Api:
         raise AssertionError("the last try returns or raises")
 
     async def _send(
-        self, method: str, url: str, headers: dict[str, str], body: Mapping[str, Any] | None
+        self, method: str, url: str, headers: dict[str, str], data: bytes | None
     ) -> tuple[int, Body, str | None]:
+        where = self._configuration
         try:
-            headers.update(await authorization(self._configuration))
-            response = await self._rest.request(  # type: ignore[no-untyped-call]
-                method, url, headers=headers, body=body,
-                _request_timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS, sock_connect=CONNECT_SECONDS),
-            )  # fmt: skip
-            data = await response.read()
+            headers.update(await authorization(where))
+            async with self._session.request(
+                method, url, headers=headers, data=data, timeout=_TIMEOUT,
+                proxy=where.proxy, proxy_headers=where.proxy_headers, server_hostname=where.tls_server_name,
+            ) as response:  # fmt: skip
+                said = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError, kubernetes_config.ConfigException) as error:
             words = str(error) or type(error).__name__
             raise Unavailable(f"{method} {url}: no answer: {words}") from None
         try:
-            answer = json.loads(data) if data else {}
+            answer = from_json(said, cache_strings="keys") if said else {}
         except ValueError:  # a proxy's page
             answer = {}
         return response.status, answer if isinstance(answer, dict) else {}, response.headers.get("Retry-After")

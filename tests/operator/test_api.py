@@ -68,9 +68,26 @@ def test_what_is_made_can_be_read_changed_and_deleted(kubeconfig: Path, namespac
         await api.merge_patch(path, {"data": {"value": "2"}})
         applied = await api.apply(path, config_map("a", "3"))
         assert applied["data"] == {"value": "3"}
+        told = await api.apply(path, config_map("a", "4"), metadata_only=True)
+        assert told["metadata"]["uid"] == made["metadata"]["uid"]
+        assert "data" not in told
+        assert (await api.get(path))["data"] == {"value": "4"}
         await api.delete(path, uid=made["metadata"]["uid"])
         with pytest.raises(NotFound, match='configmaps "a" not found'):
             await api.get(path)
+
+    asking(kubeconfig, ask)
+
+
+def test_the_way_back_of_a_large_object_is_spared(kubeconfig: Path, namespace: str) -> None:
+    async def ask(api: Api) -> None:
+        made = await api.create(path_of("configmaps", namespace), config_map("a", "large" * 1000), metadata_only=True)
+        assert made["metadata"]["name"] == "a"
+        assert "data" not in made
+        with pytest.raises(AlreadyExists):
+            await api.create(path_of("configmaps", namespace), config_map("a"), metadata_only=True)
+        with pytest.raises(Invalid, match="Invalid value"):
+            await api.create(path_of("configmaps", namespace), config_map("No_Name"), metadata_only=True)
 
     asking(kubeconfig, ask)
 

@@ -132,7 +132,7 @@ class Planner:
             "binaryData": {key: base64.b64encode(value).decode() for key, value in entries.items()},
         }
         try:
-            await self._api.create(path_of("configmaps", evaluation.seen.namespace), body)
+            await self._api.create(path_of("configmaps", evaluation.seen.namespace), body, metadata_only=True)
         except AlreadyExists:
             return False
         return True
