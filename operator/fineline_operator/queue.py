@@ -2,8 +2,8 @@
 
 A key says only *that* something should be looked at, never what happened. Keys coalesce; one key is looked at by one
 task at a time; a key that is woken while it is looked at is looked at again after. Keys belong to lanes (a namespace
-and a bucket), and lanes take turns, so that a slow store delays its own lane alone. A key that waits costs an entry in
-a table, not a task.
+and its buckets), and lanes take turns, so that a slow store delays its own lane alone. A key that waits costs an entry
+in a table, not a task.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Threads for calls that block, a few for each lane, so that a slow store holds up nobody else.
 
-A lane is a namespace and a bucket: what waits for the same store on behalf of the same people.
+A lane is a namespace and the buckets of an evaluation: what waits for the same stores on behalf of the same people.
 """
 
 from __future__ import annotations

@@ -77,17 +77,20 @@ class JobKnown:
         return not self.seen.queue_name and not self.seen.finished and not self.seen.suspended
 
 
-def lane(namespace: str, uri: str) -> str:
-    """What waits for the same bucket on behalf of the same namespace.
+def lane(namespace: str, *uris: str) -> str:
+    """What waits for the same buckets on behalf of the same namespace.
 
-    >>> lane("evals", "s3://pretrain/amber-7b/")
-    'evals/pretrain'
+    >>> lane("evals", "s3://pretrain/amber-7b/", "s3://evals/results/", "")
+    'evals/pretrain/evals'
     """
+    return sys.intern("/".join([namespace, *dict.fromkeys(filter(None, map(_bucket, uris)))]))
+
+
+def _bucket(uri: str) -> str:
     try:
-        bucket = urlsplit(uri).netloc
+        return urlsplit(uri).netloc
     except ValueError:  # not a URI: the reconcile says so
-        bucket = ""
-    return sys.intern(f"{namespace}/{bucket}")
+        return ""
 
 
 def evaluation_known(body: Mapping[str, Any]) -> EvaluationKnown:
@@ -110,7 +113,12 @@ def evaluation_known(body: Mapping[str, Any]) -> EvaluationKnown:
         retry=str(_map(metadata.get("annotations")).get(RETRY_ANNOTATION) or ""),
         handled_retry=str(status.get("retry") or ""),
         waiting=admitted.get("status") == "False" and admitted.get("reason") == "Waiting",
-        lane=lane(namespace, str(_map(spec.get("checkpoints")).get("uri") or "")),
+        lane=lane(
+            namespace,
+            str(_map(spec.get("checkpoints")).get("uri") or ""),
+            str(spec.get("results") or ""),
+            str(_map(spec.get("suite")).get("datasets") or ""),
+        ),
     )
 
 
@@ -144,7 +152,7 @@ class World:
 
     def lane_of(self, key: Key) -> str:
         known = self._evaluations.get(key)
-        return known.lane if known is not None else lane(key.namespace, "")
+        return known.lane if known is not None else lane(key.namespace)
 
     def unfinished(self, key: Key) -> bool:
         """Whether the key is to be looked at again without any event."""

@@ -247,12 +247,21 @@ def test_a_deleted_evaluation_gives_its_place_up() -> None:
     assert len(known) == 1
 
 
-def test_a_lane_is_a_namespace_and_a_bucket() -> None:
+def test_a_lane_is_a_namespace_and_the_buckets_that_an_evaluation_waits_for() -> None:
     assert lane("evals", "s3://pretrain/a/") == lane("evals", "s3://pretrain/b/")
     assert len({lane("evals", "s3://pretrain/"), lane("other", "s3://pretrain/"), lane("evals", "s3://slow/")}) == 3
+    body = {
+        "metadata": {"namespace": "evals", "name": "a"},
+        "spec": {
+            "checkpoints": {"uri": "s3://pretrain/a/"},
+            "results": "s3://results/",
+            "suite": {"datasets": "s3://mirror/"},
+        },
+    }
+    assert evaluation_known(body).lane == "evals/pretrain/results/mirror"
 
 
 def test_a_body_that_lacks_everything_can_still_be_told_of() -> None:
     known = evaluation_known({"metadata": {"name": "a", "namespace": "evals"}, "spec": None, "status": None})
     assert known.unfinished
-    assert known.lane == "evals/"
+    assert known.lane == "evals"
