@@ -14,10 +14,10 @@ import pytest
 from support.control_plane import ControlPlane
 from support.lab import BUCKET, Lab, operator_settings
 from support.lives import Crowd, End
-from support.operator import Operator, install_operator, start_operator
+from support.operator import install_operator, start_operator
 from support.versitygw import S3Server
 
-Start = Callable[..., AbstractContextManager[Operator]]
+InS3 = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -56,19 +56,29 @@ def settings(versitygw: S3Server, tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def in_s3(versitygw: S3Server) -> InS3:
+    """A block in which this process reaches the S3 server: for fixtures that last longer than a test."""
+
+    @contextlib.contextmanager
+    def block() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in versitygw.environment.items():
+                patch.setenv(name, value)
+            yield
+
+    return block
+
+
+@pytest.fixture(scope="session")
 def undisturbed(
-    own_plane: ControlPlane, versitygw: S3Server, tmp_path_factory: pytest.TempPathFactory
+    own_plane: ControlPlane, versitygw: S3Server, in_s3: InS3, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[bool, list[End]]:
     """How evaluations of a crowd end where nothing befalls anybody: one that succeeds, and one that fails."""
     folder = tmp_path_factory.mktemp("undisturbed")
     home, namespace = own_plane.make_namespace("operator"), own_plane.make_namespace()
     settings = operator_settings(versitygw, f"s3://{BUCKET}/", folder)
-    with contextlib.ExitStack() as stack:
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        for name, value in versitygw.environment.items():
-            patch.setenv(name, value)
+    with in_s3(), start_operator(folder, install_operator(own_plane, home), settings=settings):
         lab = Lab(own_plane, namespace, f"s3://{BUCKET}/{secrets.token_hex(8)}/", folder / "lab")
-        stack.enter_context(start_operator(folder, install_operator(own_plane, home), settings=settings))
         crowd = Crowd(lab, ["one", "another"], failing=2)
         crowd.prepare()
         crowd.apply()
