@@ -99,7 +99,7 @@ class Actor:
             return False
         path = path_of("checkpointevals", evaluation.namespace, evaluation.name, "status")
         try:
-            await self._api.apply(path, status_body(evaluation, status, API_VERSION))
+            await self._api.apply(path, status_body(evaluation, status, API_VERSION), metadata_only=True)
         except NotFound:
             return False
         return True
@@ -115,7 +115,9 @@ class Actor:
         if name in self._told:
             return
         try:
-            await self._api.create(path_of("events", evaluation.namespace), body, patience=EVENT_PATIENCE_SECONDS)
+            await self._api.create(
+                path_of("events", evaluation.namespace), body, patience=EVENT_PATIENCE_SECONDS, metadata_only=True
+            )
         except AlreadyExists:
             pass  # told before a restart
         except ApiError as error:
