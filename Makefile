@@ -56,7 +56,7 @@ lint: setup ## ruff, mypy, import-linter, generated files
 	@$(BIN)/python hack/generate.py --check
 
 .PHONY: generate
-generate: setup ## Write the generated files again (CRDs, suite locks)
+generate: setup ## Write the generated files again (CRDs, reference pages, suite locks)
 	@$(BIN)/python hack/generate.py
 
 .PHONY: lock

@@ -79,6 +79,18 @@ def test_the_deployment_mounts_what_its_settings_name(tmp_path: Path) -> None:
     assert container["ports"] == [{"name": "http", "containerPort": settings.health_port}]
 
 
+def test_the_queue_covers_what_the_evaluators_pods_always_request() -> None:
+    (queue,) = (
+        document
+        for document in yaml.safe_load_all((EXAMPLES / "queue.yaml").read_text())
+        if document["kind"] == "ClusterQueue"
+    )
+    (group,) = queue["spec"]["resourceGroups"]
+
+    assert {"ephemeral-storage", "nvidia.com/gpu"} <= set(group["coveredResources"])
+    assert [item["name"] for item in group["flavors"][0]["resources"]] == group["coveredResources"]
+
+
 def test_the_first_evaluation_may_be_made_with_the_settings_of_the_first_try(
     cluster: ControlPlane, namespace: str
 ) -> None:
