@@ -26,13 +26,13 @@ def lab(own_plane: ControlPlane, versitygw: S3Server, s3_prefix: str, tmp_path: 
     own_plane.delete_namespace(namespace)
 
 
-def applied(lab: Lab, *names: str) -> None:
+def applied(lab: Lab, *names: str, seconds: float = 0) -> None:
     """One after the other, each with checkpoints of its own; told to wait or started before the next one comes."""
     for name in names:
         lab.add_checkpoints(1, run=name)
         lab.apply(name, name)
         wait_for(lambda n=name: lab.condition("Admitted", n)["reason"] in ("Admitted", "Waiting"), f"a word on {name}")  # type: ignore[misc]
-        time.sleep(1.1)  # ages are told in whole seconds
+        time.sleep(seconds)
 
 
 def with_jobs(lab: Lab, *names: str) -> list[str]:
@@ -40,7 +40,7 @@ def with_jobs(lab: Lab, *names: str) -> list[str]:
 
 
 def test_evaluations_run_one_after_another_the_oldest_first(lab: Lab) -> None:
-    applied(lab, "c", "b", "a")
+    applied(lab, "c", "b", "a", seconds=1.1)  # ages are told in whole seconds
     for name in ("b", "a"):
         told = lab.wait("Admitted", "False", "Waiting", name=name)
         assert "maxActive" in told["message"]
