@@ -6,6 +6,7 @@ import json
 import random
 import re
 from collections.abc import Callable
+from typing import Any
 
 from fineline.results import read_metrics
 from support import pods
@@ -51,6 +52,29 @@ def test_a_short_evaluation_takes_few_writes_and_tells_each_event_once(lab: Lab,
     writes = lab.writes()
     assert len(writes) <= 12, writes
     assert set(writes) == {"create configmaps", "create jobs", "create events", "patch checkpointevals/status"}
+
+
+def test_the_log_tells_what_was_done_for_which_evaluation(lab: Lab, operator: Operator) -> None:
+    lab.add_checkpoints(1)
+    lab.apply()
+    lab.work()
+    lab.wait("Succeeded", "True")
+
+    def told() -> list[dict[str, Any]]:
+        return [line for line in operator.lines() if line.get("namespace") == lab.namespace]
+
+    lab.wait_until(lambda: len(told()) == 3, "a line for each event")
+    assert [line["message"] for line in told()] == [f"{reason}: {message}" for reason, message in lab.events()]
+    assert {(line["kind"], line["name"], line["level"]) for line in told()} == {("CheckpointEval", "tiny", "info")}
+
+
+def test_a_plan_that_was_just_written_is_not_read_back(lab: Lab, operator: Operator) -> None:
+    lab.add_checkpoints(1, 2, 3)
+    lab.apply()
+    lab.work()
+    lab.wait("Succeeded", "True")
+    assert "create configmaps" in lab.writes()
+    assert "get configmaps" not in lab.reads()
 
 
 def test_kubectl_shows_how_it_stands(lab: Lab, operator: Operator, kubectl: Kubectl) -> None:

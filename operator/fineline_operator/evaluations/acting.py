@@ -12,7 +12,17 @@ from fineline.errors import SpecError
 from fineline.plan import PlanFacts
 from fineline.resources.fields import GROUP, VERSION
 from fineline.resources.reasons import Reason
-from fineline_operator.api import AlreadyExists, Api, ApiError, Conflict, Forbidden, Invalid, NotFound, path_of
+from fineline_operator.api import (
+    AlreadyExists,
+    Api,
+    ApiError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Unavailable,
+    path_of,
+)
 from fineline_operator.evaluations.decision import DeleteJob, EventWanted, PatchJob, SetWorkloadActive, StatusWanted
 from fineline_operator.evaluations.observed import EvaluationSeen, JobSeen, Problem
 from fineline_operator.evaluations.reading import Evaluation, Reader
@@ -59,6 +69,10 @@ class Actor:
             return Problem(Reason.TEMPLATE_INVALID, message)
         except Forbidden as error:
             return Problem(Reason.JOB_REFUSED, str(error))
+        except Unavailable as error:
+            if not error.status:
+                raise  # nobody is there to write a status to either
+            return Problem(Reason.CLUSTER_UNAVAILABLE, f"The Job can't be made: {error}", lasting=False)
 
     async def delete_job(self, evaluation: EvaluationSeen, action: DeleteJob) -> None:
         """Its pods go with it. Nothing where it is gone; `Conflict` where another has its name by now."""
@@ -125,6 +139,8 @@ class Actor:
                 raise
             logger.warning("the event %s could not be told: %s", event.reason, error)
             return
+        else:
+            logger.info("%s: %s", event.reason, event.message)
         self._told[name] = None
         if len(self._told) > REMEMBERED_EVENTS:
             self._told.popitem(last=False)
