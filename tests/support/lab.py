@@ -257,14 +257,21 @@ class Lab:
 
     def writes(self) -> list[str]:
         """What the operator has written in this namespace, `verb resource/subresource` each, from the audit log."""
-        written = []
+        return self._asked(_WRITES)
+
+    def reads(self) -> list[str]:
+        """What it has read, likewise."""
+        return self._asked(("get", "list"))
+
+    def _asked(self, verbs: Collection[str]) -> list[str]:
+        asked = []
         for request in self.plane.requests():
             about = request.get("objectRef", {})
             by_operator = request["user"]["username"].endswith(":fineline-operator")
-            if by_operator and about.get("namespace") == self.namespace and request["verb"] in _WRITES:
+            if by_operator and about.get("namespace") == self.namespace and request["verb"] in verbs:
                 subresource = f"/{about['subresource']}" if "subresource" in about else ""
-                written.append(f"{request['verb']} {about['resource']}{subresource}")
-        return written
+                asked.append(f"{request['verb']} {about['resource']}{subresource}")
+        return asked
 
     def events(self, name: str = "tiny") -> list[tuple[str, str]]:
         """Reasons and messages, in the order of their making."""

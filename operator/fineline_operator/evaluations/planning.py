@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fineline.errors import CheckpointError, FinelineError, SpecError, StoreDenied, StoreError, StoreNotFound
-from fineline.plan import Bundle, PlanFacts, bundle, make_plan, slice_count
+from fineline.plan import Bundle, Plan, PlanFacts, bundle, make_plan, slice_count
 from fineline.resources.checkpoint_eval import Checkpoints, SuiteSpec
 from fineline.resources.reasons import Reason
 from fineline.results import FailedUnit, first_failures
@@ -41,7 +41,7 @@ class Planner:
         try:
             suite_files = await self._suite_files(evaluation)
             positions = await self._positions(evaluation)
-            made = await self._threads.run(
+            plan, made = await self._threads.run(
                 lane, self._made, evaluation, retry, suite_files, positions, datetime.now(UTC)
             )
         except ApiError:
@@ -49,7 +49,7 @@ class Planner:
         except FinelineError as error:
             return problem_of(error)
         try:
-            return await self._written(evaluation, retry, made)
+            return await self._written(evaluation, retry, plan, made)
         except (Forbidden, Invalid) as error:
             return Problem(Reason.PLAN_REFUSED, str(error))
         except SpecError as error:
@@ -62,7 +62,7 @@ class Planner:
         suite_files: Mapping[str, str] | None,
         positions: str | None,
         now: datetime,
-    ) -> Bundle:
+    ) -> tuple[Plan, Bundle]:
         with metrics.store_call("plan"):
             plan = make_plan(
                 evaluation.resource,
@@ -78,7 +78,7 @@ class Planner:
             if plan.failed:
                 failed = first_failures(open_store(evaluation.results_uri, stores=self._stores), plan.failed)
         count = slice_count(evaluation.spec.pods.parallelism, plan.estimated_tokens, len(plan.todo))
-        return bundle(plan, plan.slices(count), made=now, failed_before=failed)
+        return plan, bundle(plan, plan.slices(count), made=now, failed_before=failed)
 
     async def _suite_files(self, evaluation: Evaluation) -> Mapping[str, str] | None:
         suite: SuiteSpec = evaluation.resource.spec.suite
@@ -105,7 +105,7 @@ class Planner:
         data: Mapping[str, str] = body.get("data") or {}
         return data
 
-    async def _written(self, evaluation: Evaluation, retry: str, made: Bundle) -> PlanFacts | Problem:
+    async def _written(self, evaluation: Evaluation, retry: str, plan: Plan, made: Bundle) -> PlanFacts | Problem:
         seen = evaluation.seen
         for number, chunk in enumerate(made.chunks):
             name = chunk_name(seen.name, seen.uid, retry, made.facts.digest, number)
@@ -113,7 +113,8 @@ class Planner:
             await self._create(evaluation, name, chunk, made.facts.digest)
         name = index_name(seen.name, seen.uid, retry)
         if await self._create(evaluation, name, made.index, made.facts.digest):
-            self._reader.remember_plan(seen, retry, made.facts)
+            addresses = tuple(plan.order.address(unit) for unit in plan.todo)
+            self._reader.remember_plan(seen, retry, made.facts, addresses)
             return made.facts
         there = await self._reader.plan(seen, retry)
         return (

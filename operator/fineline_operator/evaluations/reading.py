@@ -40,7 +40,7 @@ from fineline_operator.world import RETRY_ANNOTATION
 TRUSTED_SECONDS = 60.0
 """After so long a plan's ConfigMaps are looked for again: somebody may have deleted them."""
 
-MAX_REMEMBERED_UNITS = 1_000_000
+MAX_REMEMBERED_UNITS = 250_000
 """Addresses of units kept between two looks, over all evaluations: about 200 bytes each."""
 
 
@@ -92,12 +92,15 @@ class Reader:
             return replace(seen, problem=Problem(Reason.SPEC_INVALID, str(error)))
         return Evaluation(replace(seen, spec=resource.spec), resource, results, datasets, problem)
 
-    async def plan(self, evaluation: EvaluationSeen, retry: str) -> PlanFacts | None:
+    async def plan(self, evaluation: EvaluationSeen, retry: str, *, expected: bool = True) -> PlanFacts | None:
         """The facts of the plan that is written; None where there is none. `SpecError` where its ConfigMap is not a
-        plan's."""
+        plan's.
+
+        Where none is `expected`, only what is remembered counts: whoever writes a plan finds one that is there.
+        """
         name = index_name(evaluation.name, evaluation.uid, retry)
         known = self._plans.facts(evaluation.uid, retry)
-        if known is not None:
+        if known is not None or not expected:
             return known
         try:
             body = await self._api.get(path_of("configmaps", evaluation.namespace, name))
@@ -109,9 +112,12 @@ class Reader:
         self._plans.remember_facts(evaluation.uid, retry, facts)
         return facts
 
-    def remember_plan(self, evaluation: EvaluationSeen, retry: str, facts: PlanFacts) -> None:
-        """Saves reading a plan that was just written."""
+    def remember_plan(
+        self, evaluation: EvaluationSeen, retry: str, facts: PlanFacts, addresses: tuple[UnitAddress, ...]
+    ) -> None:
+        """Saves reading a plan that was just written. `addresses` are those of the units that its slices do."""
         self._plans.remember_facts(evaluation.uid, retry, facts)
+        self._plans.remember_addresses(evaluation.uid, facts.digest, addresses)
 
     def forget(self, uid: str) -> None:
         """What is known of its plan is read anew, should it be needed."""

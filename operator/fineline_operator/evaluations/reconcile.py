@@ -164,8 +164,10 @@ class _OneLook:
                 return replace(self._observed, workload=await self._own.reader.workload(self.seen, job))
 
     async def _look_at_plan(self) -> Observed:
+        # A plan comes before all that tells of it, but for a restart between the two.
+        expected = self.seen.status.plan is not None or bool(self._own.world.jobs_of(self.seen.uid))
         try:
-            self._facts = await self._own.reader.plan(self.seen, self.seen.attempt)
+            self._facts = await self._own.reader.plan(self.seen, self.seen.attempt, expected=expected)
         except SpecError as error:
             return replace(self._observed, plan=None, plan_problem=Problem(error.reason, str(error)))
         return replace(self._observed, plan=self._plan_seen())
