@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 MAX_FAILURES = 20
-"""How many failures a status lists; all of them are in the store."""
+"""How many failures a status lists; all of those of units are in the store."""
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 Message = Annotated[str, StringConstraints(max_length=2048)]
@@ -85,7 +85,8 @@ class CheckpointEvalStatus(StatusModel):
     progress: ProgressStatus | None = Field(None, description="How far the work is.")
     failures: Annotated[tuple[Failure, ...], Field(max_length=MAX_FAILURES)] = Field(
         (),
-        description=f"The first {MAX_FAILURES} failures; all of them are in the store.",
+        description=f"The first {MAX_FAILURES} failures: checkpoints that can't be evaluated, then units that failed, "
+        "all of which have a record in the store.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     results: str | None = Field(None, description="Where the run's results lie.")
