@@ -91,7 +91,7 @@ class Reason(StrEnum):
         "Queued",
         _HELD,
         "Kueue has not admitted the Job yet; the message is Kueue's.",
-        "Wait, or see `kubectl describe workload`: the quota may be full, or smaller than one Job asks for.",
+        "Wait, or see `kubectl describe workload`: the quota may be full, too small, or leave a resource out.",
     )
     PREEMPTED = (
         "Preempted",
@@ -103,7 +103,7 @@ class Reason(StrEnum):
         "Evicted",
         _HELD,
         "Kueue stopped the Job for another cause; the message is Kueue's.",
-        "See the message; the queue or its ClusterQueue may be stopped, or pods were not ready in time.",
+        "See the message: the queue may be stopped, its Workload switched off, or pods were not ready in time.",
     )
 
     # A person must act: nothing is lost, and it is looked at again every 5 min and when the spec changes

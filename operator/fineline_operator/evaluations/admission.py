@@ -22,6 +22,9 @@ later; that Kueue admits a Job is seen by the Job itself."""
 DEACTIVATED = ("Deactivated", "Inactive")
 """How the reasons start that Kueue gives an eviction which its own switch, Workload.spec.active, made."""
 
+DEACTIVATED_BY_KUEUE = "DeactivatedDueTo"
+"""Likewise where Kueue turned it: too many tries, an admission check that said no, too long a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Admission:
@@ -102,12 +105,8 @@ def _inactive(work: Work, job: JobSeen, seen: WorkloadSeen) -> Admission:
             events=(_resumed(job),),
             again_after=_soon(work),
         )
-    message = wording.joined(
-        f"The Workload {seen.name} was switched off (spec.active is false), by a person or by Kueue.",
-        wording.sentence(seen.message),
-        f"To switch it on: kubectl patch workload {seen.name} -n {work.evaluation.namespace} --type merge "
-        '-p \'{"spec":{"active":true}}\'',
-    )
+    by_kueue = seen.evicted.startswith(DEACTIVATED_BY_KUEUE)
+    message = wording.switched_off(seen, work.evaluation.namespace, by_kueue=by_kueue)
     return Admission(_not_yet(Reason.EVICTED, message), held=True, again_after=_look_again(work, job))
 
 
@@ -124,6 +123,8 @@ def _queued(work: Work, job: JobSeen, seen: WorkloadSeen) -> Admission:
         return Admission(said, held=True, again_after=again)
     if not seen.name and not _is_new(work, job):
         words = wording.no_workload(job, work.spec.priority_class_name)
+    if seen.evicted.startswith(DEACTIVATED_BY_KUEUE):
+        words = wording.not_taken_up(seen, work.evaluation.namespace)
     words = wording.joined(words, wording.mend_of_quota(words)) or f"The Job {job.name} waits for Kueue to admit it."
     return Admission(_not_yet(Reason.QUEUED, words), held=True, again_after=again)
 

@@ -40,6 +40,9 @@ from fineline_operator.world import RETRY_ANNOTATION
 TRUSTED_SECONDS = 60.0
 """After so long a plan's ConfigMaps are looked for again: somebody may have deleted them."""
 
+FRESH_SECONDS = 1.0
+"""What contradicts the Job is read anew where it is older than this."""
+
 MAX_REMEMBERED_UNITS = 250_000
 """Addresses of units kept between two looks, over all evaluations: about 200 bytes each."""
 
@@ -171,6 +174,9 @@ class Reader:
         """Kueue's word on a Job, not older than some seconds; or why there is none."""
         try:
             found = await self._workloads.of(evaluation.namespace, job.uid)
+            if found and found[0].admitted and job.suspended:
+                # Most often Kueue has stopped the Job since the Workload was read.
+                found = await self._workloads.of(evaluation.namespace, job.uid, max_age=FRESH_SECONDS)
         except NotFound:
             message = (
                 f"spec.queueName is {job.queue_name}, and this cluster has no Kueue: install it, or remove the name"

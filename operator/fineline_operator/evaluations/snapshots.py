@@ -40,11 +40,12 @@ class Snapshots(Generic[Item]):
         self._taken: dict[str, _Taken[Item]] = {}
         self._reading: dict[str, asyncio.Lock] = {}
 
-    async def of(self, namespace: str, owner: str) -> tuple[Item, ...]:
+    async def of(self, namespace: str, owner: str, *, max_age: float | None = None) -> tuple[Item, ...]:
         """The items of one owner, not older than `max_age` seconds. Raises what `read` raises."""
+        age = self._max_age if max_age is None else min(max_age, self._max_age)
         async with self._reading.setdefault(namespace, asyncio.Lock()):
             taken = self._taken.get(namespace)
-            if taken is None or self._clock() - taken.at > self._max_age:
+            if taken is None or self._clock() - taken.at > age:
                 began = self._clock()
                 taken = _Taken(began, await self._read(namespace))
                 self._taken[namespace] = taken

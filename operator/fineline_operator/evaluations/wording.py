@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from fineline.resources.reasons import EventReason, Reason
 from fineline.resources.status import Failure
 from fineline_operator.evaluations.decision import EventWanted
-from fineline_operator.evaluations.observed import CommitsSeen, EvaluationSeen, JobSeen, PlanSeen, PodTrouble, Problem
+from fineline_operator.evaluations.observed import (
+    CommitsSeen,
+    EvaluationSeen,
+    JobSeen,
+    PlanSeen,
+    PodTrouble,
+    Problem,
+    WorkloadSeen,
+)
 
 MAX_EVENT_MESSAGE = 1000
 """The API server takes 1,024 bytes; most messages are ASCII, but not all are."""
@@ -87,6 +95,35 @@ def no_workload(job: JobSeen, priority_class: str | None) -> str:
         f"Kueue has made no Workload for the Job {job.name}: see that its integration batch/job is switched on"
         f"{priority} and that it manages this namespace."
     )
+
+
+def switched_off(workload: WorkloadSeen, namespace: str, *, by_kueue: bool) -> str:
+    """A Workload whose spec.active is false, though nobody suspended its evaluation."""
+    if by_kueue:
+        mended = f"To have Kueue try again, once the cause is mended: {_made_anew(workload, namespace)}"
+        return joined(sentence(workload.message), mended)
+    return joined(
+        f"The Workload {workload.name} was switched off (spec.active is false), by a person or a program.",
+        sentence(workload.message),
+        f"To switch it on: kubectl patch workload {workload.name} -n {namespace} --type merge "
+        '-p \'{"spec":{"active":true}}\'',
+    )
+
+
+def not_taken_up(workload: WorkloadSeen, namespace: str) -> str:
+    """A Workload that is switched on again after Kueue itself had switched it off, and still waits.
+
+    Kueue 0.19.0 never admits it (kubernetes-sigs/kueue#14870).
+    """
+    return joined(
+        "The Workload is switched on again, and waits for Kueue, which said:",
+        sentence(workload.message),
+        f"Should that last: {_made_anew(workload, namespace)}",
+    )
+
+
+def _made_anew(workload: WorkloadSeen, namespace: str) -> str:
+    return f"kubectl delete workload {workload.name} -n {namespace}. Kueue makes it anew; what is published stays."
 
 
 def mend_of_quota(words: str) -> str:

@@ -234,13 +234,35 @@ def test_resuming_what_somebody_switched_on_already_takes_nothing() -> None:
 
 
 def test_a_workload_that_somebody_else_switched_off_stays_off() -> None:
-    world = queued(active=False, message="The workload exceeded its requeuing limit")
+    world = queued(active=False, evicted="Deactivated", message="The workload is deactivated")
     turn = world.turn()
     assert turn.actions == []
     assert turn.told("Admitted").reason == "Evicted"
-    assert "exceeded its requeuing limit" in turn.told("Admitted").message
+    assert "was switched off (spec.active is false)" in turn.told("Admitted").message
     assert "kubectl patch workload job-amber-1 -n evals" in turn.told("Admitted").message
     assert turn.decision.again_after == 5
+
+
+LIMIT = {"evicted": "DeactivatedDueToRequeuingLimitExceeded", "message": "The workload is deactivated due to the limit"}
+
+
+def test_a_workload_that_kueue_switched_off_stays_off() -> None:
+    turn = queued(active=False, **LIMIT).turn()
+    assert turn.actions == []
+    assert turn.told("Admitted").reason == "Evicted"
+    assert turn.told("Admitted").message.startswith("The workload is deactivated due to the limit. To have Kueue try")
+    assert "kubectl delete workload job-amber-1 -n evals" in turn.told("Admitted").message
+
+
+def test_what_is_switched_on_after_kueue_switched_it_off_may_wait_for_long() -> None:
+    world = queued(active=False, **LIMIT)
+    world.edit(suspend=True, queueName="research")
+    world.turn()
+    world.edit(suspend=False, queueName="research")
+    assert world.turn().actions == [SetWorkloadActive("job-amber-1", active=True)]
+    message = world.turn().told("Admitted").message
+    assert message.startswith("The Workload is switched on again, and waits for Kueue")
+    assert "kubectl delete workload job-amber-1" in message
 
 
 def test_a_suspend_before_kueue_made_its_workload_is_made_up_for_soon() -> None:

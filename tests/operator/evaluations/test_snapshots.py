@@ -62,6 +62,19 @@ def test_what_is_written_while_others_read_stays_written() -> None:
     asyncio.run(run())
 
 
+def test_who_doubts_it_has_it_read_anew() -> None:
+    async def run() -> None:
+        source = Source()
+        await source.snapshots.of("evals", "job-1")
+        source.items = {"job-1": ("evicted",)}
+        source.now = 2
+        assert await source.snapshots.of("evals", "job-1", max_age=5) == ("queued",)
+        assert await source.snapshots.of("evals", "job-1", max_age=1) == ("evicted",)
+        assert source.reads == 2
+
+    asyncio.run(run())
+
+
 def test_each_namespace_is_read_by_itself() -> None:
     async def run() -> None:
         source = Source()
