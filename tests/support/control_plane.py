@@ -231,13 +231,15 @@ def start(
     *,
     api_server_options: Sequence[str] = (),
     controller_options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[ControlPlane]:
     """A control plane in this folder until the end of the block; ready when the block begins.
 
-    Options are added to the programs' own (a later one wins), for load tests and the like.
+    Options are added to the programs' own (a later one wins), for load tests and the like; all three have the
+    variables of `environment`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    plane = _assemble(binaries, folder, api_server_options, controller_options)
+    plane = _assemble(binaries, folder, api_server_options, controller_options, environment or {})
     try:
         plane.etcd.start()
         plane.start_api_server()
@@ -263,7 +265,11 @@ def wait_for(true: Callable[[], object], what: str, *, seconds: float = 30, ever
 
 
 def _assemble(
-    binaries: Path, folder: Path, api_server_options: Sequence[str], controller_options: Sequence[str]
+    binaries: Path,
+    folder: Path,
+    api_server_options: Sequence[str],
+    controller_options: Sequence[str],
+    environment: Mapping[str, str],
 ) -> ControlPlane:
     pki = folder / "pki"
     _make_keys(pki)
@@ -329,9 +335,9 @@ def _assemble(
         binaries,
         endpoint,
         token,
-        Server("etcd", etcd, folder / "etcd.log"),
-        Server("kube-apiserver", api_server, folder / "kube-apiserver.log"),
-        Server("kube-controller-manager", controller_manager, folder / "kube-controller-manager.log"),
+        Server("etcd", etcd, folder / "etcd.log", environment),
+        Server("kube-apiserver", api_server, folder / "kube-apiserver.log", environment),
+        Server("kube-controller-manager", controller_manager, folder / "kube-controller-manager.log", environment),
     )
 
 
