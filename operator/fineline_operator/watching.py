@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ import kopf
 
 from fineline.resources.fields import GROUP, VERSION
 from fineline_operator import metrics
-from fineline_operator.api import Api, ApiError, Configuration, NotFound, open_session, path_of
+from fineline_operator.api import Api, ApiError, Configuration, Forbidden, NotFound, open_session, path_of
 from fineline_operator.jobs.ownership import OWNER_LABEL
 from fineline_operator.jobs.seen import job_seen
 from fineline_operator.paths import Resource, resource_of
@@ -111,13 +111,28 @@ class Watching:
     async def _read_all(self) -> None:
         """All that exists, before anything is decided: whose turn it is depends on the others."""
         began_empty = not len(self._world)
-        for namespace in self._namespaces or ("",):
-            async for body in self._api.list(path_of("checkpointevals", namespace), limit=CHUNK):
-                self._world.put_evaluation(evaluation_known(body))
-            async for body in self._api.list(path_of("jobs", namespace), label_selector=OWNER_LABEL, limit=CHUNK):
-                self._put_job(body)
+        await self._in_each_namespace(self._read)
         if not began_empty:
             await self._drop_what_is_gone()
+
+    async def _read(self, namespace: str) -> None:
+        async for body in self._api.list(path_of("checkpointevals", namespace), limit=CHUNK):
+            self._world.put_evaluation(evaluation_known(body))
+        async for body in self._api.list(path_of("jobs", namespace), label_selector=OWNER_LABEL, limit=CHUNK):
+            self._put_job(body)
+
+    async def _in_each_namespace(self, do: Callable[[str], Awaitable[None]]) -> None:
+        """A namespace that is gone took the operator's rights in it along: that must not keep it from the others."""
+        namespaces = self._namespaces or ("",)
+        refusals: list[Forbidden] = []
+        for namespace in namespaces:
+            try:
+                await do(namespace)
+            except Forbidden as error:
+                refusals.append(error)
+                logger.error("the namespace %s is left out: %s", namespace or "*", error)  # noqa: TRY400 - it names all
+        if len(refusals) == len(namespaces):
+            raise refusals[0]
 
     async def _drop_what_is_gone(self) -> None:
         """A watch that starts from a new list says nothing of what was deleted before it: compare with what is there.
@@ -125,21 +140,23 @@ class Watching:
         Only what was known before the list began may be missing from it.
         """
         evaluations, jobs = self._world.evaluations(), self._world.jobs()
-        for namespace in self._namespaces or ("",):
+
+        async def compare(namespace: str) -> None:
+            found: set[str] = set()
             async for body in self._api.list(path_of("checkpointevals", namespace), limit=CHUNK, metadata_only=True):
-                known = evaluation_known(body)
-                if known.key in evaluations and evaluations[known.key].uid == known.uid:
-                    del evaluations[known.key]
+                found.add(body["metadata"]["uid"])
             async for body in self._api.list(
                 path_of("jobs", namespace), label_selector=OWNER_LABEL, limit=CHUNK, metadata_only=True
             ):
-                place = (body["metadata"].get("namespace", ""), body["metadata"]["name"])
-                if place in jobs and jobs[place].seen.uid == body["metadata"]["uid"]:
-                    del jobs[place]
-        for evaluation in evaluations.values():
-            self._world.drop_evaluation(evaluation.key, evaluation.uid)
-        for job in jobs.values():
-            self._world.drop_job(*job.place, job.seen.uid)
+                found.add(body["metadata"]["uid"])
+            for key, evaluation in evaluations.items():
+                if namespace in ("", key.namespace) and evaluation.uid not in found:
+                    self._world.drop_evaluation(key, evaluation.uid)
+            for place, job in jobs.items():
+                if namespace in ("", place[0]) and job.seen.uid not in found:
+                    self._world.drop_job(*place, job.seen.uid)
+
+        await self._in_each_namespace(compare)
 
     async def _check(self) -> None:
         """Every so often, and soon after kopf has listed again."""

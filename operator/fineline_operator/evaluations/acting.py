@@ -137,7 +137,8 @@ class Actor:
         except ApiError as error:
             if isinstance(error, Conflict) or not error.status:
                 raise
-            logger.warning("the event %s could not be told: %s", event.reason, error)
+            level = logging.INFO if error.namespace_terminating else logging.WARNING
+            logger.log(level, "the event %s could not be told: %s", event.reason, error)
             return
         else:
             logger.info("%s: %s", event.reason, event.message)
