@@ -56,6 +56,7 @@ class _Entry:
     waiting: bool = False
     running: bool = False
     again: bool = False
+    forgotten: bool = False
     due: float | None = None
     by_resync: bool = False
     failures: int = 0
@@ -112,17 +113,20 @@ class Queue:
         entry = self._entries.get(key)
         if entry is None:
             entry = self._entries[key] = _Entry()
+        entry.forgotten = False
         if delay > 0:
             self._look_later(key, entry, asyncio.get_running_loop().time() + delay)
         else:
             self._look_now(key, entry)
 
     def forget(self, key: Key) -> None:
-        """The object is gone: nothing is due for it any more. What runs or waits for its turn does so once more."""
+        """The object is gone: nothing is due for it any more. What runs or waits for its turn does so once more, and
+        whatever comes of it calls for no further look."""
         entry = self._entries.get(key)
         if entry is not None:
             entry.due = None
             entry.failures = 0
+            entry.forgotten = True
             self._drop_if_idle(key, entry)
 
     @property
@@ -233,7 +237,7 @@ class Queue:
                 self._failed(key, entry, error)
             else:
                 entry.failures = 0
-                if again_after is not None:
+                if again_after is not None and not entry.forgotten:
                     self._look_later(key, entry, loop.time() + max(again_after, 0.0))
                 if self._unfinished(key):
                     spread = random.uniform(0.8, 1.0)  # noqa: S311 - so that not all come at the same moment
@@ -243,6 +247,9 @@ class Queue:
 
     def _failed(self, key: Key, entry: _Entry, error: Exception) -> None:
         metrics.RECONCILE_ERRORS.labels(key.kind).inc()
+        if entry.forgotten:
+            logger.info("%s; it is gone, and not looked at again", error)
+            return
         entry.failures += 1
         pause = min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2 ** min(entry.failures - 1, 16))
         pause *= random.uniform(0.75, 1.0)  # noqa: S311 - so that many that failed together do not return together

@@ -106,6 +106,37 @@ def test_a_key_that_is_woken_while_it_is_looked_at_is_looked_at_again_after() ->
     simulated(run)
 
 
+@pytest.mark.parametrize("outcome", [lambda _: 300.0, lambda _: 1 / 0])
+def test_what_comes_of_a_look_during_which_the_object_went_calls_for_no_other(
+    outcome: Callable[[Key], float | None],
+) -> None:
+    async def run() -> None:
+        looks = Looks(seconds=10, outcome=outcome)
+        work = queue(looks)
+        work.wake(key("a"))
+        await asyncio.sleep(1)
+        work.forget(key("a"))
+        await asyncio.sleep(3600)
+        assert looks.times[key("a")] == [0.0]
+        assert len(work) == 0
+
+    simulated(run)
+
+
+def test_one_that_is_made_anew_while_its_forerunner_is_looked_at_is_looked_at_after() -> None:
+    async def run() -> None:
+        looks = Looks(seconds=10, outcome=lambda _: 60.0)
+        work = queue(looks)
+        work.wake(key("a"))
+        await asyncio.sleep(1)
+        work.forget(key("a"))
+        work.wake(key("a"))
+        await asyncio.sleep(85)
+        assert looks.times[key("a")] == [0.0, 10.0, 80.0]
+
+    simulated(run)
+
+
 def test_the_earliest_of_several_delayed_wakes_counts() -> None:
     async def run() -> None:
         looks = Looks()
