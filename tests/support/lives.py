@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,11 @@ def ended(body: dict[str, Any]) -> bool:
 def is_idle(operator: Operator) -> bool:
     """Whether it looks at nothing now, and nothing waits for its turn."""
     return operator.metric("fineline_queue_depth") + operator.metric("fineline_queue_running") == 0
+
+
+def own_faults(operator: Operator) -> list[str]:
+    """What it logged with a traceback: what it does not expect, whatever befalls the API server or a store."""
+    return [line["error"] for line in operator.lines() if "error" in line and line["logger"].startswith("fineline")]
 
 
 def end_state(lab: Lab, name: str = "tiny", *, same_plan: bool = True) -> End:
@@ -102,13 +107,15 @@ class Crowd:
         path = f"/apis/batch/v1/namespaces/{self.lab.namespace}/jobs"
         wait_for(lambda: len(self.lab.api.items(path)) >= wanted, f"{wanted} Jobs", seconds=seconds)
 
-    def wait_for_ends(self, *, seconds: float = 120, meanwhile: Callable[[], object] = lambda: None) -> None:
-        def all_ended() -> bool:
-            meanwhile()
-            return not self.going_on()
+    def with_jobs(self) -> list[str]:
+        """Those that have a Job now."""
+        jobs = self.lab.api.items(f"/apis/batch/v1/namespaces/{self.lab.namespace}/jobs")
+        owners = {owner["name"] for job in jobs for owner in job["metadata"]["ownerReferences"]}
+        return [name for name in self.names if name in owners]
 
+    def wait_for_ends(self, *, seconds: float = 120) -> None:
         try:
-            wait_for(all_ended, f"{len(self.names)} evaluations to end", seconds=seconds, every=0.2)
+            wait_for(lambda: not self.going_on(), f"{len(self.names)} evaluations to end", seconds=seconds, every=0.2)
         except TimeoutError as error:
             left = {name: self.lab.status(name) for name in self.going_on()[:3]}
             raise TimeoutError(f"{error}; going on: {self.going_on()}, such as {left}") from None
