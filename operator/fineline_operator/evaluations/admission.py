@@ -121,8 +121,9 @@ def _queued(work: Work, job: JobSeen, seen: WorkloadSeen) -> Admission:
         kept = f"What is published stays; the Job {job.name} goes on when Kueue admits it again."
         said = _not_yet(reason, wording.joined(words or f"Kueue stopped the Job: {seen.evicted}.", kept))
         return Admission(said, held=True, again_after=again)
-    if not seen.name and not _is_new(work, job):
-        words = wording.no_workload(job, work.spec.priority_class_name)
+    if not words and not _is_new(work, job):
+        no_workload = wording.no_workload(job, work.spec.priority_class_name)
+        words = wording.no_words(job, work.evaluation.namespace) if seen.name else no_workload
     if seen.evicted.startswith(DEACTIVATED_BY_KUEUE):
         words = wording.not_taken_up(seen, work.evaluation.namespace)
     words = wording.joined(words, wording.mend_of_quota(words)) or f"The Job {job.name} waits for Kueue to admit it."

@@ -97,6 +97,14 @@ def no_workload(job: JobSeen, priority_class: str | None) -> str:
     )
 
 
+def no_words(job: JobSeen, namespace: str) -> str:
+    """Kueue does not say why a Job waits. Since 0.18 it sorts out Jobs of one shape by looking at one of them."""
+    return (
+        f"The Job {job.name} waits for Kueue to admit it. Kueue does not say why; of several that ask for the same it "
+        f"may say so of one alone: kubectl describe workloads -n {namespace}."
+    )
+
+
 def switched_off(workload: WorkloadSeen, namespace: str, *, by_kueue: bool) -> str:
     """A Workload whose spec.active is false, though nobody suspended its evaluation."""
     if by_kueue:

@@ -61,8 +61,13 @@ def test_a_job_that_kueue_made_no_workload_for_says_so_after_a_while() -> None:
     assert world.turn().told("Admitted").message.endswith("waits for Kueue to admit it.")
     world.seconds = 60
     assert "Kueue has made no Workload" in world.turn().told("Admitted").message
-    world.workload = WorkloadSeen(name="job-amber-1")
+
+
+def test_a_job_that_waits_without_a_word_from_kueue_says_where_the_word_may_be() -> None:
+    world = queued(message="")
     assert world.turn().told("Admitted").message.endswith("waits for Kueue to admit it.")
+    world.seconds = 60
+    assert world.turn().told("Admitted").message.endswith("kubectl describe workloads -n evals.")
 
 
 def test_a_missing_priority_class_is_named_where_kueue_made_no_workload() -> None:
