@@ -77,15 +77,6 @@ def test_a_plan_that_was_just_written_is_not_read_back(lab: Lab, operator: Opera
     assert "get configmaps" not in lab.reads()
 
 
-def test_a_plan_that_was_just_written_is_not_read_back(lab: Lab, operator: Operator) -> None:
-    lab.add_checkpoints(1, 2, 3)
-    lab.apply()
-    lab.work()
-    lab.wait("Succeeded", "True")
-    assert "create configmaps" in lab.writes()
-    assert "get configmaps" not in lab.reads()
-
-
 def test_kubectl_shows_how_it_stands(lab: Lab, operator: Operator, kubectl: Kubectl) -> None:
     lab.add_checkpoints(1, 2)
     lab.apply(suite={"name": "fine-line"})
