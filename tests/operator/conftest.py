@@ -1,4 +1,4 @@
-"""Fixtures of the operator's tests: who looks after pods and evaluations on the control plane of tests/conftest.py."""
+"""Fixtures of the operator's tests: who looks after pods and evaluations, and on which control plane."""
 
 from __future__ import annotations
 
@@ -21,6 +21,18 @@ QUICK = {"progressSeconds": 2.0, "troubleSeconds": 3.0, "resyncSeconds": 10.0}
 
 DENIED_BUCKET = "fineline-denied"
 """There, but the shared operator's credentials for it are wrong."""
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """The control plane of the shared operator, which acts on every CheckpointEval in it. Not that of the other tests,
+    whose CheckpointEvals are to be left alone: `own_plane` is."""
+    binaries, reason = planes.find_binaries()
+    if binaries is None:
+        pytest.skip(f"no control plane to test with: {reason}")
+    with planes.start(binaries, tmp_path_factory.mktemp("cluster")) as plane:
+        plane.install_crds()
+        yield plane
 
 
 @pytest.fixture
@@ -86,15 +98,11 @@ def operator(lab: Lab, shared_operator: Operator) -> Operator:
 
 
 @pytest.fixture(scope="session")
-def own_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A further control plane with Fineline's kinds, where only a test's own operators act, and for tests that hurt it.
-    Each of them ends its operators and its namespaces."""
-    binaries, reason = planes.find_binaries()
-    if binaries is None:
-        pytest.skip(f"no control plane to test with: {reason}")
-    with planes.start(binaries, tmp_path_factory.mktemp("own-plane")) as plane:
-        plane.install_crds()
-        yield plane
+def own_plane(control_plane: ControlPlane) -> ControlPlane:
+    """The control plane of tests/conftest.py with Fineline's kinds: where only a test's own operators act, and for
+    tests that hurt it. Each of them ends its operators and its namespaces."""
+    control_plane.install_crds()
+    return control_plane
 
 
 @pytest.fixture(scope="session")

@@ -41,9 +41,12 @@ def proxy(cluster: ControlPlane) -> Iterator[ApiProxy]:
 
 
 @pytest.fixture
-def kubeconfig(cluster: ControlPlane, namespace: str) -> Path:
+def kubeconfig(cluster: ControlPlane, namespace: str) -> Iterator[Path]:
     """As the operator's own service account, whose rights must do for the Lease."""
-    return install_operator(cluster, namespace, watched=[namespace])
+    yield install_operator(cluster, namespace, watched=[namespace])
+    # Replicas of this process ask until they have lost, and their rights go with the namespace.
+    with cluster.expecting_refusals(seconds=3 * SECONDS):
+        pass
 
 
 def holder(cluster: ControlPlane, namespace: str) -> str | None:

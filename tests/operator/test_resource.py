@@ -59,6 +59,12 @@ class Place:
 
 
 @pytest.fixture(scope="module")
+def cluster(own_plane: ControlPlane) -> ControlPlane:
+    """Where no operator writes: all that is looked at is the API server."""
+    return own_plane
+
+
+@pytest.fixture(scope="module")
 def module_namespace(cluster: ControlPlane) -> Iterator[str]:
     """One namespace for all that only asks what would happen (dry runs)."""
     name = cluster.make_namespace()
