@@ -46,7 +46,9 @@ CONNECT_SECONDS = 5.0
 RETRY_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
 RETRY_WITHIN_SECONDS = 20.0
 RIGHTS_WITHIN_SECONDS = 4.0
-"""An API server that has just started may answer before it knows the RBAC rules: so long a right is asked for."""
+RIGHTS_PAUSE_SECONDS = 0.8
+"""An API server that has just started may answer before it knows the RBAC rules: so long after a first refusal, and so
+often, a right is asked for."""
 
 _TIMEOUT = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS, sock_connect=CONNECT_SECONDS)
 _JSON = "application/json"
@@ -212,10 +214,11 @@ class Api:
         """One request with its retries: all of them are idempotent, but for creates (see `Api`)."""
         url = f"{self.host}{path}?{urlencode(query)}" if query else f"{self.host}{path}"
         loop = asyncio.get_running_loop()
-        until, rights_until = loop.time() + patience, loop.time() + RIGHTS_WITHIN_SECONDS
+        until, rights_until = loop.time() + patience, None
+        pauses = iter(RETRY_PAUSES)
         resource = resource_of(path)
         data = to_json(body) if body is not None else None
-        for pause in (*RETRY_PAUSES, None):
+        while True:
             headers = {"Accept": accept, "Content-Type": content_type}
             code = "none"
             try:
@@ -225,16 +228,19 @@ class Api:
                 if 200 <= status <= 299:
                     return answer
                 raise api_error(f"{verb} {path}", status, answer, retry_after)
-            except (TooMany, Unavailable, Forbidden) as error:
+            except (TooMany, Unavailable) as error:
+                pause = next(pauses, None)
                 wait = max(pause or 0.0, error.retry_after or 0.0) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
                 if pause is None or error.status == 401 or loop.time() + wait > until:
                     raise
-                if isinstance(error, Forbidden) and not (error.by_rights and loop.time() + wait <= rights_until):
+            except Forbidden as error:
+                wait = RIGHTS_PAUSE_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
+                rights_until = rights_until or loop.time() + RIGHTS_WITHIN_SECONDS
+                if not error.by_rights or loop.time() + wait > rights_until:
                     raise
             finally:
                 metrics.API_REQUESTS.labels(verb, resource, code).inc()
             await asyncio.sleep(wait)
-        raise AssertionError("the last try returns or raises")
 
     async def _send(
         self, method: str, url: str, headers: dict[str, str], data: bytes | None
