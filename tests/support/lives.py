@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,27 @@ def ended(body: dict[str, Any]) -> bool:
 def is_idle(operator: Operator) -> bool:
     """Whether it looks at nothing now, and nothing waits for its turn."""
     return operator.metric("fineline_queue_depth") + operator.metric("fineline_queue_running") == 0
+
+
+@contextmanager
+def kept_running(operator: Operator) -> Iterator[None]:
+    """Starts it again where it ended, as its kubelet would: who could not renew the Lease does end."""
+    enough = threading.Event()
+
+    def keep() -> None:
+        while not enough.wait(0.2):
+            if not operator.running:
+                operator.start()
+        # The kernel would do it with the end of the thread that started it; nobody else is to know it as running.
+        operator.kill()
+
+    thread = threading.Thread(target=keep)
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()
 
 
 def own_faults(operator: Operator) -> list[str]:

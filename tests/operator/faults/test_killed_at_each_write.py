@@ -3,7 +3,9 @@ its end from that of an undisturbed one."""
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -39,15 +41,12 @@ class Victim:
         """`every`: again after as many further writes, and so on."""
         self.left, self.written, self.every = writes, 0, every
 
-    def spare(self) -> None:
-        self.left = NEVER
-
     def _count(self, asked: Asked) -> None:
         if not asked.write or "/leases" in asked.path or asked.status not in (200, 201) or not self.operator.running:
             return
         self.written += 1
         if self.written % self.left == 0 and (self.every or self.written == self.left):
-            self.operator.kill()
+            os.kill(self.operator.pid, signal.SIGKILL)
 
     def survive(self) -> None:
         """Starts it again where it was killed. To be called by the test's own thread."""

@@ -9,7 +9,7 @@ from typing import Any
 from support.control_plane import ControlPlane, wait_for
 from support.faults import proxy_to
 from support.lab import Lab
-from support.lives import Crowd, End
+from support.lives import Crowd, End, own_faults
 from support.operator import ACCOUNT, start_operator
 from support.versitygw import S3Server
 
@@ -45,6 +45,7 @@ def test_one_that_ends_amid_twenty_gives_up_its_lease_and_the_next_finishes_them
         crowd.work([name for name in crowd.names if name not in begun])
         crowd.wait_for_ends()
         crowd.wait_for_the_ends_of(undisturbed)
+        assert own_faults(operator) == []
 
 
 def test_one_that_waits_for_a_store_that_never_answers_ends_in_time(

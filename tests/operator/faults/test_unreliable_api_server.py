@@ -16,7 +16,7 @@ import urllib3
 from support.api_faults import ApiProxy, Asked, Fault, api_proxy
 from support.control_plane import ControlPlane, wait_for
 from support.kube_api import ApiError
-from support.lives import Crowd, End
+from support.lives import Crowd, End, kept_running, own_faults
 from support.operator import start_operator
 
 
@@ -34,29 +34,31 @@ def test_the_api_server_and_etcd_are_restarted_amid_twenty(
     tmp_path: Path,
     undisturbed: dict[bool, list[End]],
 ) -> None:
-    with start_operator(tmp_path / "operator", kubeconfig, settings=settings, identity="one") as operator:
-
-        def wait_until_it_serves() -> None:
-            if not operator.running:  # it lost the Lease: its kubelet would start it again
-                operator.start()
-            # Ready as it says it is, it answers 429 for kinds that CRDs make.
-            wait_for(lambda: serves(own_plane), "the API server to serve CheckpointEvals")
-
+    with (
+        start_operator(tmp_path / "operator", kubeconfig, settings=settings, identity="one") as operator,
+        kept_running(operator),
+    ):
         crowd.apply()
         crowd.wait_for_jobs(3)
         own_plane.restart_api_server(at_once=True)
-        wait_until_it_serves()
+        wait_until_it_serves(own_plane)
         crowd.wait_for_jobs(10)
         own_plane.restart_etcd()
-        wait_until_it_serves()
+        wait_until_it_serves(own_plane)
         crowd.work(crowd.names[:7])
         own_plane.restart_api_server()
-        wait_until_it_serves()
+        wait_until_it_serves(own_plane)
         crowd.work(crowd.names[7:])
         own_plane.restart_api_server(at_once=True)
-        wait_until_it_serves()
+        wait_until_it_serves(own_plane)
         crowd.wait_for_ends()
         crowd.wait_for_the_ends_of(undisturbed)
+        assert own_faults(operator) == []
+
+
+def wait_until_it_serves(plane: ControlPlane) -> None:
+    """Ready as it says it is, it answers 429 for kinds that CRDs make."""
+    wait_for(lambda: serves(plane), "the API server to serve CheckpointEvals")
 
 
 def serves(plane: ControlPlane) -> bool:
@@ -108,7 +110,11 @@ def test_refusals_lost_and_slow_answers_and_a_silent_watch_leave_no_trace(
     undisturbed: dict[bool, list[End]],
 ) -> None:
     chance = Chance(random.Random(4))
-    with start_operator(tmp_path / "operator", proxy.kubeconfig(kubeconfig), settings=settings) as operator:
+    by_proxy = proxy.kubeconfig(kubeconfig)
+    with (
+        start_operator(tmp_path / "operator", by_proxy, settings=settings, identity="one") as operator,
+        kept_running(operator),
+    ):
         proxy.chance = chance
         crowd.apply()
         crowd.work(crowd.names[:10])
@@ -119,5 +125,5 @@ def test_refusals_lost_and_slow_answers_and_a_silent_watch_leave_no_trace(
         crowd.work(crowd.names[10:])
         crowd.wait_for_ends()
         crowd.wait_for_the_ends_of(undisturbed)
-        assert operator.running
+        assert own_faults(operator) == []
         assert min(chance.met[kind] for kind in ("409", "429", "500", "503", "lost", "slow")) > 0, chance.met
