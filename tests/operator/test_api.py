@@ -31,15 +31,15 @@ Result = TypeVar("Result")
 
 
 @pytest.fixture
-def proxy(control_plane: ControlPlane) -> Iterator[ApiProxy]:
-    with api_proxy(control_plane) as running:
+def proxy(cluster: ControlPlane) -> Iterator[ApiProxy]:
+    with api_proxy(cluster) as running:
         yield running
 
 
 @pytest.fixture
-def kubeconfig(control_plane: ControlPlane, proxy: ApiProxy) -> Path:
+def kubeconfig(cluster: ControlPlane, proxy: ApiProxy) -> Path:
     """Everything is allowed, and goes through the proxy."""
-    return proxy.kubeconfig(control_plane.kubeconfig)
+    return proxy.kubeconfig(cluster.kubeconfig)
 
 
 def asking(kubeconfig: Path, ask: Callable[[Api], Awaitable[Result]], *, in_flight: int = 32) -> Result:
