@@ -71,8 +71,10 @@ class Leadership:
         kubeconfig: Path | None = None,
     ) -> None:
         pause, deadline = max(1.0, seconds / 5), seconds * 0.7
+        # An API server that is slow with everything must have time to answer: else all tries end before their answers.
+        timeout = deadline / 2
         self._lock = _Lock(
-            _api_client(kubeconfig), name, namespace, identity, timeout=pause, deadline=deadline, lost=self._lost
+            _api_client(kubeconfig), name, namespace, identity, timeout=timeout, deadline=deadline, lost=self._lost
         )
         self._config = electionconfig.Config(  # type: ignore[no-untyped-call]
             self._lock,
