@@ -95,14 +95,17 @@ class Reader:
             return replace(seen, problem=Problem(Reason.SPEC_INVALID, str(error)))
         return Evaluation(replace(seen, spec=resource.spec), resource, results, datasets, problem)
 
-    async def plan(self, evaluation: EvaluationSeen, retry: str, *, expected: bool = True) -> PlanFacts | None:
+    async def plan(
+        self, evaluation: EvaluationSeen, retry: str, *, expected: bool = True, max_age: float = TRUSTED_SECONDS
+    ) -> PlanFacts | None:
         """The facts of the plan that is written; None where there is none. `SpecError` where its ConfigMap is not a
         plan's.
 
-        Where none is `expected`, only what is remembered counts: whoever writes a plan finds one that is there.
+        What is remembered counts for `max_age` seconds, and alone where none is `expected`: whoever writes a plan finds
+        one that is there.
         """
         name = index_name(evaluation.name, evaluation.uid, retry)
-        known = self._plans.facts(evaluation.uid, retry)
+        known = self._plans.facts(evaluation.uid, retry, max_age)
         if known is not None or not expected:
             return known
         try:
@@ -226,10 +229,10 @@ class Plans:
         self._addresses: OrderedDict[str, tuple[str, tuple[UnitAddress, ...]]] = OrderedDict()
         self._units = 0
 
-    def facts(self, uid: str, retry: str) -> PlanFacts | None:
-        """What is known of the plan of this attempt and was seen to be there not long ago."""
+    def facts(self, uid: str, retry: str, max_age: float = TRUSTED_SECONDS) -> PlanFacts | None:
+        """What is known of the plan of this attempt and was seen to be there not longer than `max_age` seconds ago."""
         known = self._facts.get(uid)
-        if known is None or known[0] != retry or self._clock() - known[2] > TRUSTED_SECONDS:
+        if known is None or known[0] != retry or self._clock() - known[2] > max_age:
             return None
         return known[1]
 

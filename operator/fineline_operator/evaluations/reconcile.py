@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -28,7 +29,7 @@ from fineline_operator.evaluations.decision import (
 )
 from fineline_operator.evaluations.observed import CommitsSeen, EvaluationSeen, JobSeen, Observed, PlanSeen, Problem
 from fineline_operator.evaluations.planning import Planner
-from fineline_operator.evaluations.reading import Evaluation, Reader
+from fineline_operator.evaluations.reading import TRUSTED_SECONDS, Evaluation, Reader
 from fineline_operator.jobs import index_name, job_name, made_from
 from fineline_operator.queue import Backoff, Key
 from fineline_operator.settings import OperatorSettings
@@ -164,10 +165,14 @@ class _OneLook:
                 return replace(self._observed, workload=await self._own.reader.workload(self.seen, job))
 
     async def _look_at_plan(self) -> Observed:
+        jobs = self._own.world.jobs_of(self.seen.uid)
         # A plan comes before all that tells of it, but for a restart between the two.
-        expected = self.seen.status.plan is not None or bool(self._own.world.jobs_of(self.seen.uid))
+        expected = self.seen.status.plan is not None or bool(jobs)
+        # Once the Job has ended no pod needs the plan: it does not matter whether somebody has deleted it since.
+        ended = any(job.finished and job.name == self.seen.status.job_name for job in jobs)
+        max_age = math.inf if ended else TRUSTED_SECONDS
         try:
-            self._facts = await self._own.reader.plan(self.seen, self.seen.attempt, expected=expected)
+            self._facts = await self._own.reader.plan(self.seen, self.seen.attempt, expected=expected, max_age=max_age)
         except SpecError as error:
             return replace(self._observed, plan=None, plan_problem=Problem(error.reason, str(error)))
         return replace(self._observed, plan=self._plan_seen())
