@@ -74,7 +74,7 @@ def new_lab(own_plane: ControlPlane, s3_prefix: str, tmp_path: Path) -> Iterator
     def make() -> Lab:
         lab = Lab(own_plane, own_plane.make_namespace(), s3_prefix, tmp_path / "lab")
         if not made:
-            lab.add_checkpoints(1, 2, 3)
+            lab.add_checkpoints(1, 2)
         for item in lab.results.list():
             lab.results.delete(item.name)
         made.append(lab)
@@ -85,14 +85,13 @@ def new_lab(own_plane: ControlPlane, s3_prefix: str, tmp_path: Path) -> Iterator
         own_plane.delete_namespace(lab.namespace)
 
 
-def live(lab: Lab, victim: Victim) -> None:
-    """An evaluation's life: a plan of several ConfigMaps, a Job, a unit that fails, the end."""
-    noise = random.Random(1).randbytes(480_000).hex()  # a text that does not compress to less than half
+def apply_with_a_large_plan(lab: Lab) -> None:
+    """Of two ConfigMaps: a task's text, which does not compress to less than half, goes into each of its two slices."""
+    noise = random.Random(1).randbytes(480_000).hex()
     task = f"task: noisy\ndataset_path: tiny/noisy\noutput_type: multiple_choice\ntest_split: test\n# {noise}\n"
     tasks = f"tasks: [{{task: noisy, domain: reasoning}}, {{task: {TASKS[0]}, domain: reasoning}}]"
     lab.add_config_map("large", {"suite.yaml": tasks, "noisy.yaml": task})
-    lab.apply(suite={"configMap": "large"}, pods__parallelism=3)
-    go_on_to_the_end(lab, victim, jobs=1)
+    lab.apply(suite={"configMap": "large"}, pods__parallelism=2)
 
 
 def go_on_to_the_end(lab: Lab, victim: Victim, *, jobs: int, retry: str | None = None) -> None:
@@ -124,10 +123,10 @@ def assert_same_end(lab: Lab, victim: Victim, undisturbed: End, what: str) -> No
 def test_killed_after_each_write_of_a_life_it_comes_to_the_same_end(new_lab: Callable[[], Lab], victim: Victim) -> None:
     first = new_lab()
     victim.kill_after(NEVER)
-    live(first, victim)
-    wait_for(lambda: "Failed" in dict(first.events()), "the last event")
+    apply_with_a_large_plan(first)
+    go_on_to_the_end(first, victim, jobs=1)
     writes, undisturbed, commits = victim.written, end_state(first), set(first.committed())
-    assert len(undisturbed["config maps"]) > 2
+    assert len(undisturbed["config maps"]) == 2
     assert [reason for reason, _ in undisturbed["events"]] == ["CheckpointFailed", "Failed", "JobCreated", "Planned"]
     assert len(undisturbed["jobs"]) == 1
     labs = [first]
@@ -135,7 +134,8 @@ def test_killed_after_each_write_of_a_life_it_comes_to_the_same_end(new_lab: Cal
         lab = new_lab()
         labs.append(lab)
         victim.kill_after(number)
-        live(lab, victim)
+        apply_with_a_large_plan(lab)
+        go_on_to_the_end(lab, victim, jobs=1)
         survived = victim.written < number
         assert_same_end(lab, victim, undisturbed, f"killed after write {number} of {writes}")
         assert set(lab.committed()) == commits
@@ -149,18 +149,16 @@ def test_killed_after_each_write_of_a_life_it_comes_to_the_same_end(new_lab: Cal
 def test_killed_after_every_write_of_a_retry_it_comes_to_the_same_end(
     new_lab: Callable[[], Lab], victim: Victim
 ) -> None:
-    lab = new_lab()
-    live(lab, victim)
-    lab.retry("first")
-    go_on_to_the_end(lab, victim, jobs=2, retry="first")
-    wait_for(lambda: [reason for reason, _ in lab.events()].count("Failed") == 2, "the last event")
-    undisturbed = end_state(lab)
-
-    lab = new_lab()
-    live(lab, victim)
-    wait_for(lambda: "Failed" in dict(lab.events()), "the last event")
-    victim.kill_after(1, every=True)
-    lab.retry("first")
-    go_on_to_the_end(lab, victim, jobs=2, retry="first")
+    ends: list[End] = []
+    for killed in (False, True):
+        lab = new_lab()
+        lab.apply()
+        go_on_to_the_end(lab, victim, jobs=1)
+        victim.kill_after(1 if killed else NEVER, every=True)
+        lab.retry("first")
+        go_on_to_the_end(lab, victim, jobs=2, retry="first")
+        ends.append(end_state(lab))
+    undisturbed, _ = ends
+    assert [reason for reason, _ in undisturbed["events"]].count("Failed") == 2
     assert_same_end(lab, victim, undisturbed, f"killed after each of {victim.written} writes")
     assert victim.written >= 7
