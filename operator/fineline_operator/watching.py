@@ -36,7 +36,7 @@ SILENCE_SECONDS = 35.0
 
 CHUNK = 500
 BEGIN_SECONDS = 15
-CRD_SECONDS = 10.0
+CRD_SECONDS = 5.0
 _RESOURCES: tuple[Resource, ...] = ("checkpointevals", "jobs")
 
 

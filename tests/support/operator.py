@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import signal
 import sys
 import urllib.error
 import urllib.request
@@ -82,6 +84,16 @@ class Operator:
     def kill(self) -> None:
         """Ends it as a lost node would: SIGKILL."""
         self.server.end(at_once=True)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It sees and does nothing meanwhile (SIGSTOP), as on a node without a free processor. Shorter than its Lease
+        lasts, or it ends afterwards."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def lines(self) -> list[dict[str, Any]]:
         """Its log, of all its starts: a dict per line."""

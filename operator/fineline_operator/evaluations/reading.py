@@ -101,13 +101,15 @@ class Reader:
         """The facts of the plan that is written; None where there is none. `SpecError` where its ConfigMap is not a
         plan's.
 
-        What is remembered counts for `max_age` seconds, and alone where none is `expected`: whoever writes a plan finds
-        one that is there.
+        What is remembered counts for `max_age` seconds, and not at all where none is `expected`: whoever has taken the
+        status away may have taken the plan too, and whoever writes a plan finds one that is there.
         """
-        name = index_name(evaluation.name, evaluation.uid, retry)
+        if not expected:
+            return None
         known = self._plans.facts(evaluation.uid, retry, max_age)
-        if known is not None or not expected:
+        if known is not None:
             return known
+        name = index_name(evaluation.name, evaluation.uid, retry)
         try:
             body = await self._api.get(path_of("configmaps", evaluation.namespace, name))
         except NotFound:

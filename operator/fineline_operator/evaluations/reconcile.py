@@ -66,7 +66,8 @@ class Reconciler:
         if decision.status is not None:
             self.world.set_waiting(key, waiting=_waits(decision.status))
         await look.carry_out(decision)
-        if look.ended:
+        ends = decision.status is not None and decision.status.finished
+        if ends or look.seen.deleting or look.seen.status.finished:
             self.forget(look.seen.uid)
         if decision.backoff:
             raise Backoff(f"{key}: a passing fault; see its conditions")
@@ -105,10 +106,6 @@ class _OneLook:
             trouble_seconds=settings.trouble_seconds,
             progress_seconds=settings.progress_seconds,
         )
-
-    @property
-    def ended(self) -> bool:
-        return self.seen.deleting or self.seen.status.finished
 
     async def decided(self) -> Decision:
         """The decision once nothing more has to be looked at or made for it."""

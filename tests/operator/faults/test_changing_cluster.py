@@ -27,7 +27,7 @@ def proxy(own_plane: ControlPlane) -> Iterator[ApiProxy]:
 @pytest.fixture
 def settings(settings: dict[str, Any]) -> dict[str, Any]:
     """What a person must mend is looked at again every 5 minutes, and with each resync; pods after a moment."""
-    return settings | {"resyncSeconds": 5.0, "troubleSeconds": 2.0}
+    return settings | {"resyncSeconds": 3.0, "troubleSeconds": 2.0}
 
 
 def without_jobs(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
