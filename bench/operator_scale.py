@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import aiohttp
 
 from fineline.plan import make_plan
-from fineline.resources import checkpoint_eval
+from fineline.resources import CheckpointEval, validated
 from fineline.results import UnitAddress
 from fineline.store import open_store
 from support import control_plane as planes
@@ -280,7 +280,7 @@ class Site:
     def prepare(self, folder: Path) -> None:
         """Puts the checkpoint there, and learns what results of it are called: but for the run all have the same."""
         upload(listed_checkpoint(folder / "checkpoint"), f"{self.uri}checkpoints/step1000/")
-        plan = make_plan(checkpoint_eval(self.evaluation("any"), "bench"), results_uri=f"{self.uri}results/")
+        plan = make_plan(validated(CheckpointEval, self.evaluation("any"), "bench"), results_uri=f"{self.uri}results/")
         self.units = tuple(plan.order.address(unit) for unit in plan.todo)
         example = open_store(f"file://{folder}/example/")
         commit(example, self.units[0])

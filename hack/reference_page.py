@@ -7,16 +7,19 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from fineline.resources import CheckpointEval
+from fineline.resources.crd import crd_document
 from fineline.resources.failure_reasons import FAILURE_REASONS
-from fineline.resources.reasons import EventReason, Reason
+from fineline.resources.kinds import Kind
+from fineline.resources.words import ConditionReason
 from fineline_operator.settings import PATTERN_WORDS
 
 _LENGTHS = (("Length", "characters"), ("Items", "items"), ("Properties", "entries"))
 
 
-def reference_page(template: str, example: str, crd: Mapping[str, Any]) -> str:
+def reference_page(template: str, example: str, kind: Kind) -> str:
     """The page's Markdown. Every `{{name}}` of the template is one of the parts below."""
-    version = crd["spec"]["versions"][0]
+    version = crd_document(kind)["spec"]["versions"][0]
     schema = version["schema"]["openAPIV3Schema"]["properties"]
     parts: dict[str, Callable[[], str]] = {
         "example": lambda: example,
@@ -26,15 +29,16 @@ def reference_page(template: str, example: str, crd: Mapping[str, Any]) -> str:
             (column["name"], f"`{column['jsonPath']}`", "with `-o wide`" if column["priority"] else "")
             for column in version["additionalPrinterColumns"]
         ),
-        "reasons": _reasons,
-        "failures": lambda: _table(
-            ("reason", "fails", "means", "mend"),
-            ((f"`{one.word}`", f"the {one.scope}", one.meaning, one.mend) for one in FAILURE_REASONS),
-        ),
+        "reasons": lambda: _reasons(list(kind.reasons)),
         "events": lambda: _table(
-            ("reason", "type", "means"), ((f"`{one.value}`", one.kind, one.meaning) for one in EventReason)
+            ("reason", "type", "means"), ((f"`{one.value}`", one.kind, one.meaning) for one in kind.events)
         ),
     }
+    if kind.model is CheckpointEval:
+        parts["failures"] = lambda: _table(
+            ("reason", "fails", "means", "mend"),
+            ((f"`{one.word}`", f"the {one.scope}", one.meaning, one.mend) for one in FAILURE_REASONS),
+        )
     return _filled(template, parts)
 
 
@@ -72,13 +76,13 @@ def _filled(template: str, parts: Mapping[str, Callable[[], str]]) -> str:
     return page
 
 
-def _reasons() -> str:
+def _reasons(reasons: Sequence[ConditionReason]) -> str:
     """A table for each section; what all of its reasons show is told once."""
-    sections = list(dict.fromkeys(reason.section for reason in Reason))
-    return "\n".join(_section(name, [reason for reason in Reason if reason.section == name]) for name in sections)
+    sections = list(dict.fromkeys(reason.section for reason in reasons))
+    return "\n".join(_section(name, [reason for reason in reasons if reason.section == name]) for name in sections)
 
 
-def _section(name: str, reasons: Sequence[Reason]) -> str:
+def _section(name: str, reasons: Sequence[ConditionReason]) -> str:
     stalled = {one for reason in reasons for one in reason.shown if one.startswith(("Reconciling", "Stalled"))}
     shared = sorted(stalled) if len(stalled) == 2 else []
     rows = (

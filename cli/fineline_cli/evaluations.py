@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fineline.errors import SpecError
-from fineline.resources import CheckpointEval, ResourceFile, checkpoint_eval, read_resources
+from fineline.resources import CheckpointEval, ResourceFile, read_resources, validated
 from fineline.store import uri_of
 
 RELATIVE = "file:"
@@ -39,7 +39,7 @@ def read_evaluations(path: Path, results: str | None = None) -> list[Evaluation]
 
 def _evaluation(file: ResourceFile, resource: CheckpointEval, results: str | None) -> Evaluation:
     values = resource.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
-    resource = checkpoint_eval(_with_absolute_uris(values), str(file.path))
+    resource = validated(CheckpointEval, _with_absolute_uris(values), str(file.path))
     chosen = folder_uri(results) if results is not None else resource.spec.results
     if chosen is None:
         raise SpecError(f"{file.path}: spec.results: is required here (or give --results): there is no chart's default")

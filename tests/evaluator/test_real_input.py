@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fineline.resources import checkpoint_eval
+from fineline.resources import CheckpointEval, validated
 from fineline.results import read_metrics, read_samples, run_states
 from fineline.store import open_store
 from fineline_cli.evaluations import Evaluation
@@ -54,7 +54,7 @@ def results(request: pytest.FixtureRequest, folder: Path) -> str:
         suite={"tasks": tasks, "datasets": f"file://{BENCHMARKS}/"},
         engine={"backend": request.param, "dtype": "float32", "maxModelLen": WINDOW},
     )
-    resource = checkpoint_eval(values, "test.yaml")
+    resource = validated(CheckpointEval, values, "test.yaml")
     outcome = run_evaluation(Evaluation(resource, uri, None))
     assert outcome.succeeded, outcome
     assert outcome.published == len(STEPS) * len(TASKS)

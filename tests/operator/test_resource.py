@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from pydantic import ValidationError
 
-from fineline.resources import CheckpointEval, checkpoint_eval
+from fineline.resources import CheckpointEval, validated
 from fineline.resources.status import CheckpointEvalStatus
 from support.control_plane import ControlPlane
 from support.evaluations import evaluation_values
@@ -202,7 +202,7 @@ def test_the_api_server_takes_what_the_model_takes(dry: Place, spec: Any) -> Non
 def test_what_the_api_server_keeps_the_model_reads(dry: Place) -> None:
     values = yaml.safe_load(EXAMPLE.read_text())
     kept = dry.create(values, dryRun="All")
-    assert checkpoint_eval(kept, "kept").spec == checkpoint_eval(values, "given").spec
+    assert validated(CheckpointEval, kept, "kept").spec == validated(CheckpointEval, values, "given").spec
 
 
 def test_defaults_are_served(place: Place) -> None:

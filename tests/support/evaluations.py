@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from fineline.resources import CheckpointEval, checkpoint_eval
+from fineline.resources import CheckpointEval, validated
 
 MINIMAL: dict[str, Any] = {
     "apiVersion": "fineline.dev/v1alpha1",
@@ -35,7 +35,7 @@ def evaluation_values(**spec: Any) -> dict[str, Any]:
 
 
 def evaluation(**spec: Any) -> CheckpointEval:
-    return checkpoint_eval(evaluation_values(**spec), "test.yaml")
+    return validated(CheckpointEval, evaluation_values(**spec), "test.yaml")
 
 
 def listed_checkpoint(folder: Path, *, tokenizer: bool = True) -> Path:

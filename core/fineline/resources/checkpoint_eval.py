@@ -130,15 +130,10 @@ class PositionsFrom(ResourceModel):
     config_map: ObjectName = Field(description="Name of a ConfigMap whose key positions.yaml holds the mapping.")
 
 
-class Checkpoints(ResourceModel):
-    """Where the checkpoints are and how to read them."""
+class CheckpointFiles(ResourceModel):
+    """How checkpoints are read, and what of them lies elsewhere."""
 
     rules = (
-        Rule(
-            "!(has(self.select) && has(self.pinned))",
-            "has select and pinned: choose one of them",
-            lambda checkpoints: checkpoints.select is None or checkpoints.pinned is None,
-        ),
         Rule(
             "!(has(self.positions) && has(self.positionsFrom))",
             "has positions and positionsFrom: choose one of them",
@@ -146,14 +141,6 @@ class Checkpoints(ResourceModel):
         ),
     )
 
-    uri: StoreUri = Field(
-        description="One checkpoint, or a prefix that holds many: s3://bucket/prefix/. It must belong to one of the "
-        "chart's stores."
-    )
-    select: Select | None = Field(None, description="Which of them to evaluate. Default: all complete ones.")
-    pinned: Annotated[tuple[Pinned, ...], Field(min_length=1, max_length=MAX_PINNED, strict=False)] | None = Field(
-        None, description="Instead of select: exactly these (what a CheckpointSource writes). Default: not pinned."
-    )
     positions: dict[MapKey, NamedPosition] = Field(
         default_factory=dict,
         max_length=MAX_POSITIONS,
@@ -170,6 +157,28 @@ class Checkpoints(ResourceModel):
     )
     allow_pickle: bool = Field(False, description="Read pytorch_model*.bin (with weights_only) as well.")
     requester_pays: bool = Field(False, description="Pay for requests to a requester-pays bucket.")
+
+
+class Checkpoints(CheckpointFiles):
+    """Where the checkpoints are and how to read them."""
+
+    rules = (
+        Rule(
+            "!(has(self.select) && has(self.pinned))",
+            "has select and pinned: choose one of them",
+            lambda checkpoints: checkpoints.select is None or checkpoints.pinned is None,
+        ),
+        *CheckpointFiles.rules,
+    )
+
+    uri: StoreUri = Field(
+        description="One checkpoint, or a prefix that holds many: s3://bucket/prefix/. It must belong to one of the "
+        "chart's stores."
+    )
+    select: Select | None = Field(None, description="Which of them to evaluate. Default: all complete ones.")
+    pinned: Annotated[tuple[Pinned, ...], Field(min_length=1, max_length=MAX_PINNED, strict=False)] | None = Field(
+        None, description="Instead of select: exactly these (what a CheckpointSource writes). Default: not pinned."
+    )
 
 
 class SuiteTaskSpec(ResourceModel):
@@ -296,23 +305,10 @@ class Pods(ResourceModel):
     )
 
 
-IMMUTABLE = ("run", "checkpoints", "suite", "engine", "results")
-"""What a result depends on: it can't change after creation, nor be added or removed."""
-
-
-def _immutable(name: str) -> Rule:
-    return Rule(
-        f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
-        f"{name} can't change: make a new CheckpointEval; results that still hold are reused",
-        field=name,
-    )
-
-
-class CheckpointEvalSpec(ResourceModel):
-    """What to evaluate, on what, with what, and where to."""
+class EvaluationTemplate(ResourceModel):
+    """What is evaluated on, with what, and where to: all of an evaluation but its checkpoints."""
 
     rules = (
-        *(_immutable(name) for name in IMMUTABLE),
         Rule(
             "!has(self.priorityClassName) || has(self.queueName)",
             "priorityClassName needs queueName: it orders the workloads of a Kueue queue",
@@ -320,12 +316,11 @@ class CheckpointEvalSpec(ResourceModel):
         ),
     )
 
-    run: Run = Field(description="The pretraining run that the checkpoints belong to. Immutable.")
-    checkpoints: Checkpoints = Field(description="Where the checkpoints are and how to read them. Immutable.")
-    suite: SuiteSpec = Field(description="What to evaluate on: a built-in suite, or one of your own. Immutable.")
+    run: Run = Field(description="The pretraining run that the checkpoints belong to.")
+    suite: SuiteSpec = Field(description="What to evaluate on: a built-in suite, or one of your own.")
     engine: Engine = Field(
         default_factory=Engine,
-        description="The engine that scores. Immutable. Default: vLLM in bfloat16, with the model's own window.",
+        description="The engine that scores. Default: vLLM in bfloat16, with the model's own window.",
     )
     pods: Pods = Field(
         default_factory=Pods,
@@ -338,14 +333,35 @@ class CheckpointEvalSpec(ResourceModel):
         None, description="A Kueue WorkloadPriorityClass; needs queueName. Default: Kueue's own priority."
     )
     results: StoreUri | None = Field(
-        None, description="Where results go: s3://bucket/prefix/. Immutable. Default: the chart's results."
+        None, description="Where results go: s3://bucket/prefix/. Default: the chart's results."
     )
-    suspend: bool = Field(False, description="Start nothing, and stop what runs; what is published stays.")
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=10 * YEAR)] = Field(
         604_800,
         description="Seconds that the finished Job and its pods are kept (at least 300). The CheckpointEval itself "
         "stays until deleted.",
     )
+
+
+IMMUTABLE = ("run", "checkpoints", "suite", "engine", "results")
+"""What a result depends on: it can't change after creation, nor be added or removed."""
+
+
+def _immutable(name: str) -> Rule:
+    return Rule(
+        f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
+        f"{name} can't change: make a new CheckpointEval; results that still hold are reused",
+        field=name,
+    )
+
+
+class CheckpointEvalSpec(EvaluationTemplate):
+    """What to evaluate, on what, with what, and where to."""
+
+    rules = (*(_immutable(name) for name in IMMUTABLE), *EvaluationTemplate.rules)
+    immutable = IMMUTABLE
+
+    checkpoints: Checkpoints = Field(description="Where the checkpoints are and how to read them.")
+    suspend: bool = Field(False, description="Start nothing, and stop what runs; what is published stays.")
 
 
 class Metadata(ResourceModel):

@@ -8,43 +8,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from fineline.resources.checkpoint_eval import CheckpointEval, CheckpointEvalSpec
 from fineline.resources.fields import GROUP, VERSION
+from fineline.resources.kinds import KINDS, Kind
 from fineline.resources.schemas import structural_schema
-from fineline.resources.status import CheckpointEvalStatus
-
-_COLUMNS = [
-    ("Run", "string", ".spec.run.name", 0),
-    ("Checkpoints", "integer", ".status.plan.checkpoints", 0),
-    ("Progress", "string", ".status.progress.text", 0),
-    ("Succeeded", "string", '.status.conditions[?(@.type=="Succeeded")].status', 0),
-    ("Reason", "string", '.status.conditions[?(@.type=="Succeeded")].reason', 0),
-    ("Age", "date", ".metadata.creationTimestamp", 0),
-    ("Queue", "string", ".spec.queueName", 1),
-    ("Suite", "string", ".spec.suite['name','configMap']", 1),
-    ("Results", "string", ".status.results", 1),
-]
 
 
 def crd_documents() -> list[dict[str, Any]]:
-    """Every CRD of Fineline as plain values, ready for YAML."""
-    return [_checkpoint_eval()]
+    """Every CRD of Fineline as plain values, ready for YAML, in the order of `KINDS`."""
+    return [crd_document(kind) for kind in KINDS]
 
 
-def _checkpoint_eval() -> dict[str, Any]:
+def crd_document(kind: Kind) -> dict[str, Any]:
+    """The CRD of one kind."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"checkpointevals.{GROUP}"},
+        "metadata": {"name": f"{kind.plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": "CheckpointEval",
-                "listKind": "CheckpointEvalList",
-                "plural": "checkpointevals",
-                "singular": "checkpointeval",
-                "shortNames": ["ckeval"],
+                "kind": kind.name,
+                "listKind": f"{kind.name}List",
+                "plural": kind.plural,
+                "singular": kind.singular,
+                "shortNames": [kind.short],
                 "categories": ["fineline"],
             },
             "versions": [
@@ -54,27 +42,32 @@ def _checkpoint_eval() -> dict[str, Any]:
                     "storage": True,
                     "subresources": {"status": {}},
                     "additionalPrinterColumns": [
-                        {"name": name, "type": kind, "jsonPath": path, "priority": priority}
-                        for name, kind, path, priority in _COLUMNS
+                        {
+                            "name": column.name,
+                            "type": column.type,
+                            "jsonPath": column.path,
+                            "priority": int(column.wide),
+                        }
+                        for column in kind.columns
                     ],
-                    "schema": {"openAPIV3Schema": _root_schema(CheckpointEval.__doc__ or "")},
+                    "schema": {"openAPIV3Schema": _root_schema(kind)},
                 }
             ],
         },
     }
 
 
-def _root_schema(description: str) -> dict[str, Any]:
+def _root_schema(kind: Kind) -> dict[str, Any]:
     return {
         "type": "object",
-        "description": description,
+        "description": kind.model.__doc__ or "",
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": structural_schema(CheckpointEvalSpec),
+            "spec": structural_schema(kind.spec),
             # The operator writes the status whole: a default there would only hide what it did not say.
-            "status": structural_schema(CheckpointEvalStatus, defaults=False),
+            "status": structural_schema(kind.status, defaults=False),
         },
     }

@@ -27,6 +27,9 @@ from pydantic_core import CoreSchema, PydanticCustomError
 GROUP = "fineline.dev"
 VERSION = "v1alpha1"
 
+IMMUTABLE_FIELDS = "x-fineline-immutable"
+"""In a model's JSON schema: the fields whose descriptions say so in the CRD."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -52,6 +55,8 @@ class ResourceModel(BaseModel):
     """Frozen, strict about names and types; read and written with the names of the YAML."""
 
     rules: ClassVar[tuple[Rule, ...]] = ()
+    immutable: ClassVar[tuple[str, ...]] = ()
+    """Fields (by their YAML names) that a rule keeps as they were made: their descriptions say so."""
     null_is_absent: ClassVar[bool] = True
 
     model_config = ConfigDict(
@@ -71,10 +76,11 @@ class ResourceModel(BaseModel):
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schema = handler(core_schema)
+        resolved = handler.resolve_ref_schema(schema)
         if cls.rules:
-            handler.resolve_ref_schema(schema)["x-kubernetes-validations"] = [
-                rule.as_validation() for rule in cls.rules
-            ]
+            resolved["x-kubernetes-validations"] = [rule.as_validation() for rule in cls.rules]
+        if cls.immutable:
+            resolved[IMMUTABLE_FIELDS] = list(cls.immutable)
         return schema
 
     @model_validator(mode="before")
@@ -137,6 +143,14 @@ StoreUri = Annotated[
 ]
 """`s3://bucket/prefix/` or, on one machine, `file:///folder/`."""
 
+_QUEUE = r"^https?://[^/@?#\s]+/[^@?#\s]+$"
+QueueUrl = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=_QUEUE)]
+"""The URL of an SQS queue."""
+
+_FILE = r"^[^/]+$"
+FileName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_FILE)]
+"""The name of a file, without a folder."""
+
 PATTERN_WORDS = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": "must be letters, digits, `.`, `_` and `-`, a letter or digit first",
     r"^[A-Za-z0-9][A-Za-z0-9._+-]*$": "must be letters, digits, `.`, `_`, `+` and `-`, a letter or digit first",
@@ -146,6 +160,8 @@ PATTERN_WORDS = {
     r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$": "must be a label's value: letters, digits, `-`, `_` and `.`",
     _URI: "must be s3://bucket/prefix/ or file:///folder/",
     _URI_WITHOUT_CREDENTIALS: "must be s3://bucket/prefix/ or file:///folder/",
+    _QUEUE: "must be the URL of an SQS queue: https://sqs.<region>.amazonaws.com/<account>/<name>",
+    _FILE: "must be the name of a file, without `/`",
     r"^[0-9a-f]{64}$": "must be a SHA-256 digest in 64 hexadecimal digits",
 }
 """What a pattern asks for, in words, for error messages."""

@@ -1,16 +1,16 @@
 """Reads resources from YAML files, with errors that name the file, the field, what is wrong and what would be right.
 
-A file holds what `kubectl apply` takes: one or several documents, CheckpointEvals and the ConfigMaps they name.
+A file holds what `kubectl apply` takes: one or several documents, Fineline's kinds and the ConfigMaps they name.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -18,19 +18,29 @@ from pydantic_core import ErrorDetails
 
 from fineline.errors import SpecError
 from fineline.resources.checkpoint_eval import CheckpointEval
+from fineline.resources.checkpoint_source import CheckpointSource
 from fineline.resources.fields import PATTERN_WORDS
+from fineline.resources.trajectory_analysis import TrajectoryAnalysis
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
-_KINDS = ("CheckpointEval", "ConfigMap")
+_MODELS: Mapping[str, type[BaseModel]] = {
+    "CheckpointEval": CheckpointEval,
+    "CheckpointSource": CheckpointSource,
+    "TrajectoryAnalysis": TrajectoryAnalysis,
+}
+_KINDS = (*_MODELS, "ConfigMap")
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class ResourceFile:
-    """What one YAML file says: the evaluations in it, and the ConfigMaps' data by name."""
+    """What one YAML file says: the resources in it by kind, and the ConfigMaps' data by name."""
 
     path: Path
-    evals: tuple[CheckpointEval, ...]
-    config_maps: Mapping[str, Mapping[str, str]]
+    evals: tuple[CheckpointEval, ...] = ()
+    sources: tuple[CheckpointSource, ...] = ()
+    analyses: tuple[TrajectoryAnalysis, ...] = ()
+    config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 class _Loader(yaml.SafeLoader):
@@ -53,8 +63,9 @@ def _mapping_without_repeats(loader: _Loader, node: yaml.MappingNode, deep: bool
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_repeats)
 
 
-def read_resources(path: Path) -> ResourceFile:
-    """Reads and validates a file. Raises `SpecError` that names the file and the field."""
+def read_resources(path: Path, needed: str = "CheckpointEval") -> ResourceFile:
+    """Reads and validates a file. Raises `SpecError` that names the file and the field, also where the file has none of
+    the `needed` kind."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise SpecError(f"{path}: larger than {MAX_FILE_BYTES} bytes; is this the right file?")
@@ -66,28 +77,34 @@ def read_resources(path: Path) -> ResourceFile:
     except OSError as error:
         raise SpecError(f"{path}: can't be read: {error.strerror}") from None
     documents = _documents(text, str(path))
-    evals: list[CheckpointEval] = []
+    resources: dict[str, list[Any]] = {kind: [] for kind in _MODELS}
     config_maps: dict[str, Mapping[str, str]] = {}
     for document in documents:
-        match document.get("kind"):
-            case "CheckpointEval":
-                evals.append(checkpoint_eval(document, str(path)))
-            case "ConfigMap":
-                name, data = _config_map(document, str(path))
-                config_maps[name] = data
-            case kind:
-                raise SpecError(f"{path}: kind: is {kind!r}; known here are {' and '.join(_KINDS)}")
-    if not evals:
-        raise SpecError(f"{path}: holds no CheckpointEval; start with examples/ or `fineline run --help`")
-    return ResourceFile(path, tuple(evals), config_maps)
+        kind = document.get("kind")
+        if kind == "ConfigMap":
+            name, data = _config_map(document, str(path))
+            config_maps[name] = data
+        elif isinstance(kind, str) and kind in _MODELS:
+            resources[kind].append(validated(_MODELS[kind], document, str(path)))
+        else:
+            raise SpecError(f"{path}: kind: is {kind!r}; known here are {', '.join(_KINDS[:-1])} and {_KINDS[-1]}")
+    if not resources[needed]:
+        raise SpecError(f"{path}: holds no {needed}; start with examples/ or docs/reference/{needed.lower()}.md")
+    return ResourceFile(
+        path,
+        tuple(resources["CheckpointEval"]),
+        tuple(resources["CheckpointSource"]),
+        tuple(resources["TrajectoryAnalysis"]),
+        config_maps,
+    )
 
 
-def checkpoint_eval(values: Mapping[str, Any], origin: str) -> CheckpointEval:
-    """Validates one CheckpointEval given as plain values. `origin` stands at the start of every message."""
+def validated(model: type[Model], values: Mapping[str, Any], origin: str) -> Model:
+    """Validates one resource given as plain values. `origin` stands at the start of every message of the SpecError."""
     try:
-        return CheckpointEval.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        lines = [f"{origin}: {sentence}" for sentence in sentences(CheckpointEval, error)]
+        lines = [f"{origin}: {sentence}" for sentence in sentences(model, error)]
         raise SpecError("\n".join(lines)) from None
 
 
@@ -178,7 +195,8 @@ def _suggestion(model: type[BaseModel], location: list[str | int]) -> str:
         if nested is None:
             return ""
         current = nested
-    names = [field.alias or name for name, field in current.model_fields.items() if name != "status"]
+    fields = sorted(current.model_fields.items(), key=lambda item: not item[1].is_required())
+    names = [field.alias or name for name, field in fields if name != "status"]
     close = difflib.get_close_matches(str(location[-1]), names, n=1)
     return f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(names)}"
 

@@ -7,20 +7,10 @@ the same one. What fails a single checkpoint or task stands in `failure_reasons`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Literal, Self
+from fineline.resources.words import ConditionReason, EventWord, Where
 
 CONDITION_TYPES = ("Planned", "Admitted", "Succeeded", "Reconciling", "Stalled")
 """All five stand in the status once the operator has looked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """Where a reason shows: the section of the page, and the conditions as `Type=Status`."""
-
-    section: str
-    shown: tuple[str, ...]
 
 
 _GOES_ON = ("Succeeded=Unknown", "Reconciling=True", "Stalled=False")
@@ -41,22 +31,8 @@ _SUCCEEDED = Where("The end", ("Succeeded=True", "Reconciling=False", "Stalled=F
 _FAILED = Where("The end", ("Succeeded=False", "Reconciling=False", "Stalled=True"))
 
 
-class Reason(StrEnum):
-    """A reason in a condition: where it shows, `meaning` and `mend` in a sentence (`mend` may be empty)."""
-
-    section: str
-    shown: tuple[str, ...]
-    meaning: str
-    mend: str
-
-    def __new__(cls, word: str, where: Where, meaning: str, mend: str = "") -> Self:
-        """A member from its word and what the page says of it."""
-        member = str.__new__(cls, word)
-        member._value_ = word
-        member.section, member.shown = where.section, where.shown
-        member.meaning = meaning
-        member.mend = mend
-        return member
+class Reason(ConditionReason):
+    """A reason in a condition of a CheckpointEval."""
 
     # On its way
     PLANNING = (
@@ -366,19 +342,8 @@ class Reason(StrEnum):
     )
 
 
-class EventReason(StrEnum):
-    """The reason of an event for people. A lasting problem is told as a Warning under its own `Reason` besides."""
-
-    kind: Literal["Normal", "Warning"]
-    meaning: str
-
-    def __new__(cls, word: str, kind: Literal["Normal", "Warning"], meaning: str) -> Self:
-        """A member from its word, the event's type and what the page says of it."""
-        member = str.__new__(cls, word)
-        member._value_ = word
-        member.kind = kind
-        member.meaning = meaning
-        return member
+class EventReason(EventWord):
+    """The reason of an event on a CheckpointEval."""
 
     PLANNED = ("Planned", "Normal", "The plan is written: how many checkpoints, units, and reused results.")
     CHECKPOINTS_PUT_ASIDE = (

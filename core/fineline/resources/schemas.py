@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from fineline.resources.fields import IMMUTABLE_FIELDS
+
 _KEPT = (
     "type", "description", "default", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems",
     "maxItems", "maxProperties", "minProperties", "required", "nullable", "x-kubernetes-preserve-unknown-fields",
@@ -39,7 +41,13 @@ class _Structural:
         if "type" not in node:
             return result | {_FREE: True}
         if "properties" in node:
-            result["properties"] = {name: self.of(child) for name, child in node["properties"].items()}
+            # What must be given comes first, for whoever reads the page.
+            names = sorted(node["properties"], key=lambda name: name not in node.get("required", ()))
+            result["properties"] = {name: self.of(node["properties"][name]) for name in names}
+            for name in node.get(IMMUTABLE_FIELDS, ()):
+                field = result["properties"][name]
+                meaning, default, told = field["description"].partition(" Default: ")
+                field["description"] = f"{meaning} Immutable.{default}{told}"
         elif node["type"] == "object":
             result |= self._map(node)
         if node["type"] == "array":

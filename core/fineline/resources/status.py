@@ -1,4 +1,4 @@
-"""What the operator says of a CheckpointEval: the status as the CRD declares it.
+"""What the operator says of a CheckpointEval: the status as the CRD declares it; and what all statuses share.
 
 Read leniently, since an older or newer operator may have written it; written whole, by server-side apply.
 """
@@ -6,7 +6,7 @@ Read leniently, since an older or newer operator may have written it; written wh
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -34,13 +34,22 @@ class Condition(StatusModel):
     """One condition, as Kubernetes writes them."""
 
     type: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
-        description="Planned, Admitted, Succeeded, Reconciling or Stalled."
+        description="One of the types that the kind's page lists."
     )
     status: ConditionStatus = Field(description="True, False or Unknown.")
     reason: Reason = Field(description="One CamelCase word that a program can match on.")
     message: Message = Field("", description="The same for a person: what is so, and what to do.")
     last_transition_time: datetime = Field(description="When the status last changed.")
     observed_generation: int | None = Field(None, description="The generation of the spec that this is about.")
+
+
+def condition_list(types: str) -> Any:
+    """The field of a status that holds one condition of each of these types."""
+    return Field(
+        (),
+        description=f"{types}: one of each once the operator has looked.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
 
 
 class PlanStatus(StatusModel):
@@ -76,10 +85,8 @@ class CheckpointEvalStatus(StatusModel):
     """What the operator last said."""
 
     observed_generation: int | None = Field(None, description="The generation of the spec that this is about.")
-    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
-        (),
-        description="Planned, Admitted, Succeeded, Reconciling, Stalled: one of each once the operator has looked.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = condition_list(
+        "Planned, Admitted, Succeeded, Reconciling, Stalled"
     )
     plan: PlanStatus | None = Field(None, description="What there is to do.")
     progress: ProgressStatus | None = Field(None, description="How far the work is.")

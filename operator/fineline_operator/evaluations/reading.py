@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from fineline.errors import SpecError
 from fineline.plan import PLAN_FILE, PlanFacts, read_facts, read_slices, uris_of
-from fineline.resources import CheckpointEval, CheckpointEvalSpec, checkpoint_eval
+from fineline.resources import CheckpointEval, CheckpointEvalSpec, validated
 from fineline.resources.reasons import Reason
 from fineline.resources.status import CheckpointEvalStatus
 from fineline.results import UnitAddress
@@ -82,7 +82,7 @@ class Reader:
             return None
         seen = evaluation_seen(body)
         try:
-            resource = checkpoint_eval(body, f"{namespace}/{name}")
+            resource = validated(CheckpointEval, body, f"{namespace}/{name}")
         except SpecError as error:
             return replace(seen, problem=Problem(Reason.SPEC_INVALID, str(error)))
         results, datasets = resource.spec.results or self._settings.results, self._settings.datasets

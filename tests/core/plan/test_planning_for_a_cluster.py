@@ -154,9 +154,9 @@ import sys
 for name in ("lm_eval", "torch", "transformers", "datasets", "vllm", "pyarrow", "polars", "numpy", "kopf"):
     sys.modules[name] = None  # an import of it raises
 from fineline.plan import make_plan
-from fineline.resources import checkpoint_eval
+from fineline.resources import CheckpointEval, validated
 def evaluation(suite):
-    return checkpoint_eval({
+    return validated(CheckpointEval, {
         "apiVersion": "fineline.dev/v1alpha1", "kind": "CheckpointEval", "metadata": {"name": "a"},
         "spec": {"run": {"name": "a"}, "checkpoints": {"uri": sys.argv[1]}, "suite": suite},
     }, "a")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fineline.errors import SpecError
-from fineline.resources import checkpoint_eval, read_resources
+from fineline.resources import CheckpointEval, read_resources, validated
 from support.evaluations import evaluation, evaluation_values
 
 
@@ -24,7 +24,7 @@ def write(folder: Path, *documents: Any) -> Path:
 
 def refusal(**spec: Any) -> str:
     with pytest.raises(SpecError) as caught:
-        checkpoint_eval(evaluation_values(**spec), "eval.yaml")
+        validated(CheckpointEval, evaluation_values(**spec), "eval.yaml")
     return str(caught.value)
 
 
@@ -81,7 +81,7 @@ def test_the_design_page_s_example_is_read() -> None:
         ({"engine__args": {"trust_remote_code": True}}, "spec.engine.args", "trust_remote_code: can't be set"),
         ({"engine__args": {"dtype": "int8"}}, "spec.engine.args", "set spec.engine.dtype instead"),
         ({"pods__parallelism": 0}, "spec.pods.parallelism", "greater than or equal to 1"),
-        ({"frobnicate": 1}, "spec.frobnicate", "unknown field; known here: run, checkpoints"),
+        ({"frobnicate": 1}, "spec.frobnicate", "unknown field; known here: run, suite, checkpoints"),
     ],
 )
 def test_a_wrong_field_is_named_with_what_would_be_right(spec: dict[str, Any], path: str, says: str) -> None:
@@ -148,4 +148,4 @@ def test_a_missing_file_and_one_that_is_no_text_are_told(tmp_path: Path) -> None
 def test_no_value_in_the_spec_crashes_the_reader(value: Any) -> None:
     for path in ("run", "checkpoints", "suite", "engine", "pods", "results", "run__strategy", "checkpoints__positions"):
         with suppress(SpecError):
-            checkpoint_eval(evaluation_values(**{path: value}), "eval.yaml")
+            validated(CheckpointEval, evaluation_values(**{path: value}), "eval.yaml")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fineline.errors import SpecError
-from fineline.resources import checkpoint_eval
+from fineline.resources import CheckpointEval, validated
 from support.evaluations import evaluation, evaluation_values
 from support.resource_rules import BROKEN
 
@@ -16,7 +16,7 @@ KEYS = "names have"
 
 def refusal(**spec: Any) -> str:
     with pytest.raises(SpecError) as caught:
-        checkpoint_eval(evaluation_values(**spec), "eval.yaml")
+        validated(CheckpointEval, evaluation_values(**spec), "eval.yaml")
     return str(caught.value)
 
 
