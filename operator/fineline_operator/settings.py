@@ -13,7 +13,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from fineline.errors import SpecError
 from fineline.resources import fields
-from fineline.resources.fields import ObjectName, ResourceModel, StoreUri
+from fineline.resources.fields import ObjectName, QueueUrl, ResourceModel, StoreUri
 from fineline.resources.reading import sentences
 
 _NAMESPACE_OR_ALL = r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$"
@@ -78,6 +78,60 @@ class EvaluatorSettings(ResourceModel):
     )
 
 
+class AnalysisSettings(ResourceModel):
+    """What the pods of all analyses have in common."""
+
+    image: str = Field(description="The analysis's image.")
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        "IfNotPresent", description="When it is pulled, as in pods."
+    )
+    command: tuple[str, ...] = Field(
+        ("fineline-analysis",),
+        strict=False,
+        description="The analysis's program in the image. Default: `[fineline-analysis]`.",
+    )
+    template: dict[str, Any] = Field(
+        default_factory=dict,
+        description="A partial PodTemplateSpec that is merged into the pods of every analysis; the container is called "
+        "analysis. Default: nothing.",
+    )
+
+
+class QueueSettings(ResourceModel):
+    """An SQS queue with a bucket's events, which CheckpointSources may name."""
+
+    url: QueueUrl = Field(description="The queue's URL.")
+    endpoint: str | None = Field(
+        None, pattern=_ENDPOINT, description="The SQS endpoint's URL. Default: AWS's own of the region."
+    )
+    region: str | None = Field(
+        None, description="The region that requests are signed for. Default: as the environment says."
+    )
+    credentials: str | None = Field(
+        None,
+        description="Folder with the operator's own keys for it, as in `stores`. The right to receive and to delete "
+        "messages suffices. Default: the environment's or the pod's own identity.",
+    )
+    namespaces: tuple[NamespaceOrAll, ...] = Field(
+        ("*",), strict=False, description="Namespaces whose CheckpointSources may name it; `*` for all. Default: `*`."
+    )
+
+
+class WebhookSettings(ResourceModel):
+    """Where object stores may tell of uploads. TLS is the ingress's."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        8443, description="The port that it listens at; 0 for any free one."
+    )
+    token_file: str = Field(
+        description="A file with the token that senders must give: as `Authorization: Bearer TOKEN`, or as the last "
+        "part of the path for senders that can't set headers (a mounted Secret, read again when it changes)."
+    )
+    per_second: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        100, description="So many notices a second are taken; more are answered with 429."
+    )
+
+
 class LeaseSettings(ResourceModel):
     """The Lease by which one replica acts."""
 
@@ -94,7 +148,7 @@ class OperatorSettings(ResourceModel):
     """All that the operator is told, in one YAML file."""
 
     namespaces: tuple[ObjectName, ...] = Field(
-        (), strict=False, description="Namespaces whose CheckpointEvals it looks after. Default: all."
+        (), strict=False, description="Namespaces whose resources it looks after. Default: all."
     )
     results: StoreUri | None = Field(
         None, description="Where results go where `spec.results` is not set. Default: none, so that it must be set."
@@ -107,9 +161,19 @@ class OperatorSettings(ResourceModel):
     stores: tuple[StoreSettings, ...] = Field(
         (),
         strict=False,
-        description="The stores that CheckpointEvals may name. What none of them covers is refused. Default: none.",
+        description="The stores that resources may name. What none of them covers is refused. Default: none.",
     )
     evaluator: EvaluatorSettings = Field(description="What the pods of all evaluations have in common.")
+    analysis: AnalysisSettings | None = Field(
+        None,
+        description="What the pods of all analyses have in common. Default: none, so that no TrajectoryAnalysis runs.",
+    )
+    queues: tuple[QueueSettings, ...] = Field(
+        (), strict=False, description="The SQS queues that CheckpointSources may name. Default: none."
+    )
+    webhook: WebhookSettings | None = Field(
+        None, description="Where object stores may tell of uploads. Default: nowhere."
+    )
     max_active: Annotated[int, Field(ge=0)] = Field(
         0,
         description="So many evaluations without a queue may have a running Job at once, the oldest first; 0 for no "
@@ -122,7 +186,7 @@ class OperatorSettings(ResourceModel):
         8080, description="The port of /healthz and /metrics; 0 for any free one."
     )
     resync_seconds: Annotated[float, Field(gt=0)] = Field(
-        300.0, strict=False, description="Each unfinished CheckpointEval is looked at so often without any event."
+        300.0, strict=False, description="Each resource that has not ended is looked at so often without any event."
     )
     progress_seconds: Annotated[float, Field(gt=0)] = Field(
         60.0, strict=False, description="While a Job runs, its results are listed at most so often."

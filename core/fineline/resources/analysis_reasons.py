@@ -39,6 +39,12 @@ class AnalysisReason(ConditionReason):
         "Neither `spec.results` nor the chart's `results` says where results are.",
         "Set one of them.",
     )
+    IMAGE_NOT_SET = (
+        "ImageNotSet",
+        _MUST_ACT,
+        "The operator's settings name no image for analyses.",
+        "Set the chart's `analysis.image`.",
+    )
     STORE_NOT_ALLOWED = (
         "StoreNotAllowed",
         _MUST_ACT,

@@ -7,7 +7,7 @@ description ends with the default where it is no plain value; plain ones are add
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -133,7 +133,7 @@ class PositionsFrom(ResourceModel):
 class CheckpointFiles(ResourceModel):
     """How checkpoints are read, and what of them lies elsewhere."""
 
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "!(has(self.positions) && has(self.positionsFrom))",
             "has positions and positionsFrom: choose one of them",
@@ -308,7 +308,7 @@ class Pods(ResourceModel):
 class EvaluationTemplate(ResourceModel):
     """What is evaluated on, with what, and where to: all of an evaluation but its checkpoints."""
 
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "!has(self.priorityClassName) || has(self.queueName)",
             "priorityClassName needs queueName: it orders the workloads of a Kueue queue",
