@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from fineline.plan import uris_of
 from fineline.resources import read_resources
-from fineline_operator.evaluations.allowed import not_allowed
 from fineline_operator.settings import OperatorSettings, read_settings
+from fineline_operator.stores import not_allowed
 from support.control_plane import REPOSITORY, ControlPlane
 from support.operator import ACCOUNT, rbac_documents
 

@@ -15,11 +15,9 @@ from fineline.resources.status import CheckpointEvalStatus, Failure
 from fineline_operator.evaluations.decide import decide
 from fineline_operator.evaluations.decision import (
     Action,
-    ConditionWanted,
     CreateJob,
     Decision,
     DeleteJob,
-    EventWanted,
     Look,
     MakePlan,
     PatchJob,
@@ -34,10 +32,12 @@ from fineline_operator.evaluations.observed import (
     PlanSeen,
     PodsSeen,
     PodTrouble,
-    Problem,
     WorkloadSeen,
 )
 from fineline_operator.evaluations.status import next_status
+from fineline_operator.telling.conditions import ConditionWanted
+from fineline_operator.telling.events import EventWanted
+from fineline_operator.telling.problems import Problem
 from support.evaluations import evaluation as evaluation_resource
 
 START = datetime(2025, 3, 1, 12, tzinfo=UTC)

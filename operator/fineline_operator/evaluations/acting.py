@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
-from collections import OrderedDict
 from datetime import datetime
-from typing import Any
 
 from fineline.errors import SpecError
 from fineline.plan import PlanFacts
-from fineline.resources.fields import GROUP, VERSION
 from fineline.resources.reasons import Reason
 from fineline_operator.api import (
     AlreadyExists,
     Api,
-    ApiError,
-    Conflict,
     Forbidden,
     Invalid,
     NotFound,
     Unavailable,
     path_of,
 )
-from fineline_operator.evaluations.decision import DeleteJob, EventWanted, PatchJob, SetWorkloadActive, StatusWanted
-from fineline_operator.evaluations.observed import EvaluationSeen, JobSeen, Problem
+from fineline_operator.evaluations.decision import DeleteJob, PatchJob, SetWorkloadActive, StatusWanted
+from fineline_operator.evaluations.observed import EvaluationSeen, JobSeen
 from fineline_operator.evaluations.reading import Evaluation, Reader
-from fineline_operator.evaluations.status import next_status, status_body
+from fineline_operator.evaluations.status import next_status
 from fineline_operator.jobs import job_body, job_seen
 from fineline_operator.settings import OperatorSettings
-
-API_VERSION = f"{GROUP}/{VERSION}"
-COMPONENT = "fineline-operator"
-REMEMBERED_EVENTS = 20_000
-"""So many events are known to be told without asking the API server, which knows the others."""
-
-EVENT_PATIENCE_SECONDS = 5.0
-"""So long an event is tried: many clusters let only some through, and the status comes after."""
-
-logger = logging.getLogger(__name__)
+from fineline_operator.telling.problems import Problem
+from fineline_operator.telling.status import apply_status
 
 
 class Actor:
@@ -48,7 +33,6 @@ class Actor:
         self._api = api
         self._reader = reader
         self._settings = settings
-        self._told: OrderedDict[str, None] = OrderedDict()
 
     async def create_job(self, evaluation: Evaluation, facts: PlanFacts, *, suspended: bool) -> JobSeen | Problem:
         """The plan's Job, made now or found there; or why there can be none. `ApiError` where trying again may help."""
@@ -111,66 +95,4 @@ class Actor:
         status = next_status(evaluation, wanted, now)
         if status is None:
             return False
-        path = path_of("checkpointevals", evaluation.namespace, evaluation.name, "status")
-        try:
-            await self._api.apply(path, status_body(evaluation, status, API_VERSION), metadata_only=True)
-        except NotFound:
-            return False
-        return True
-
-    async def tell(self, evaluation: EvaluationSeen, event: EventWanted, now: datetime) -> None:
-        """An event, once for the same words: its name is made of them.
-
-        What the API server does not take is only logged: the status must not wait for it. Where it does not answer at
-        all, or others wrote at the same moment, this raises, and the event is told with the next look.
-        """
-        body = event_body(evaluation, event, now)
-        name = f"{evaluation.namespace}/{body['metadata']['name']}"
-        if name in self._told:
-            return
-        try:
-            await self._api.create(
-                path_of("events", evaluation.namespace), body, patience=EVENT_PATIENCE_SECONDS, metadata_only=True
-            )
-        except AlreadyExists:
-            pass  # told before a restart
-        except ApiError as error:
-            if isinstance(error, Conflict) or not error.status:
-                raise
-            level = logging.INFO if error.namespace_terminating else logging.WARNING
-            logger.log(level, "the event %s could not be told: %s", event.reason, error)
-            return
-        else:
-            logger.info("%s: %s", event.reason, event.message)
-        self._told[name] = None
-        if len(self._told) > REMEMBERED_EVENTS:
-            self._told.popitem(last=False)
-
-
-def event_body(evaluation: EvaluationSeen, event: EventWanted, now: datetime) -> dict[str, Any]:
-    """An event as the API takes it."""
-    words = f"{evaluation.uid}/{evaluation.attempt}/{event.reason}/{event.message}"
-    moment = now.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {
-            "name": f"{evaluation.name[:200]}.{hashlib.sha256(words.encode()).hexdigest()[:16]}",
-            "namespace": evaluation.namespace,
-        },
-        "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": "CheckpointEval",
-            "name": evaluation.name,
-            "namespace": evaluation.namespace,
-            "uid": evaluation.uid,
-        },
-        "type": event.type,
-        "reason": event.reason,
-        "message": event.message[:1024],
-        "source": {"component": COMPONENT},
-        "reportingComponent": COMPONENT,
-        "firstTimestamp": moment,
-        "lastTimestamp": moment,
-        "count": 1,
-    }
+        return await apply_status(self._api, "checkpointevals", evaluation.subject, status)

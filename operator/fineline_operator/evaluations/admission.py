@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from fineline.resources.reasons import EventReason, Reason
 from fineline_operator.evaluations import wording
-from fineline_operator.evaluations.conditions import condition
-from fineline_operator.evaluations.decision import ConditionWanted, EventWanted, Look, SetWorkloadActive
-from fineline_operator.evaluations.observed import JobSeen, NotLooked, Problem, WorkloadSeen
+from fineline_operator.evaluations.decision import Look, SetWorkloadActive
+from fineline_operator.evaluations.observed import JobSeen, NotLooked, WorkloadSeen
 from fineline_operator.evaluations.work import Work
+from fineline_operator.telling.conditions import ConditionWanted, condition
+from fineline_operator.telling.events import EventWanted, event
+from fineline_operator.telling.problems import Problem
 
 SOON_SECONDS = 5.0
 """Workloads are not watched. While Kueue holds a Job they are looked at so often at first, and each `trouble_seconds`
@@ -145,13 +147,13 @@ def _suspended(
     again_after: float | None = None,
 ) -> Admission:
     message = f"spec.suspend is true: the Job {job.name} runs no pod until it is false. What is published stays."
-    event = wording.event(EventReason.SUSPENDED, message)
+    told = event(EventReason.SUSPENDED, message)
     return Admission(
         _not_yet(Reason.SUSPENDED, message),
         held=True,
         suspend=suspend,
         active=active,
-        events=() if _was_suspended(work) else (event,),
+        events=() if _was_suspended(work) else (told,),
         again_after=again_after,
     )
 
@@ -168,7 +170,7 @@ def _not_yet(reason: Reason, message: str) -> ConditionWanted:
 
 
 def _resumed(job: JobSeen) -> EventWanted:
-    return wording.event(EventReason.RESUMED, f"spec.suspend is false again: the Job {job.name} may go on.")
+    return event(EventReason.RESUMED, f"spec.suspend is false again: the Job {job.name} may go on.")
 
 
 def _was_suspended(work: Work) -> bool:

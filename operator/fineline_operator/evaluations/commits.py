@@ -11,8 +11,8 @@ from fineline.resources.status import Failure
 from fineline.results import UnitAddress, first_failures, planned_states
 from fineline.store import StoreTable, open_store
 from fineline_operator import metrics
-from fineline_operator.evaluations.observed import CommitsSeen, Problem
-from fineline_operator.evaluations.planning import problem_of
+from fineline_operator.evaluations.observed import CommitsSeen
+from fineline_operator.telling.problems import Problem, problem_of
 from fineline_operator.threads import Threads
 
 

@@ -6,20 +6,11 @@ done.
 
 from __future__ import annotations
 
-import re
-
 from fineline.resources.reasons import Reason
-from fineline.resources.status import CheckpointEvalStatus, ConditionStatus
-from fineline_operator.evaluations.decision import ConditionWanted
+from fineline.resources.status import CheckpointEvalStatus
+from fineline_operator.telling.conditions import ConditionWanted, condition
 
 Conditions = tuple[ConditionWanted, ...]
-
-MAX_REASON = 128
-
-
-def condition(kind: str, status: ConditionStatus, reason: str, message: str) -> ConditionWanted:
-    """One condition, with a reason that the CRD takes whatever the API server or a pod called it."""
-    return ConditionWanted(kind, status, _word(reason), message)
 
 
 def going_on(planned: ConditionWanted, admitted: ConditionWanted, reason: str, message: str) -> Conditions:
@@ -84,8 +75,3 @@ def admitted_as_it_stands(status: CheckpointEvalStatus) -> ConditionWanted:
     return as_it_stands(status, "Admitted") or condition(
         "Admitted", "Unknown", Reason.PLANNING, "There is nothing to admit before there is a plan."
     )
-
-
-def _word(reason: str) -> str:
-    plain = re.sub(r"[^A-Za-z0-9_]", "", str(reason)).lstrip("0123456789_")
-    return plain[:MAX_REASON] or "Unknown"

@@ -11,11 +11,12 @@ from dataclasses import replace
 from fineline.resources.reasons import Reason
 from fineline_operator.evaluations.decision import Decision, DeleteJob, Look, MakePlan
 from fineline_operator.evaluations.ending import judge, nothing_to_do, open_again, stay_ended
-from fineline_operator.evaluations.observed import NotLooked, Observed, Problem
+from fineline_operator.evaluations.observed import NotLooked, Observed
 from fineline_operator.evaluations.problems import before_the_plan, without_a_plan
 from fineline_operator.evaluations.running import run
 from fineline_operator.evaluations.starting import start, wait_for_older_jobs
 from fineline_operator.evaluations.work import Work
+from fineline_operator.telling.problems import Problem
 
 UNREADABLE = Problem(Reason.SPEC_INVALID, "spec: can't be read: compare it with `kubectl explain ckeval.spec`")
 

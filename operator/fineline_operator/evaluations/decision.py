@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
 
-from fineline.resources.status import ConditionStatus, Failure, PlanStatus, ProgressStatus
+from fineline.resources.status import Failure, PlanStatus, ProgressStatus
+from fineline_operator.telling.conditions import ConditionWanted
+from fineline_operator.telling.events import EventWanted
 
 
 class Look(Enum):
@@ -67,16 +68,6 @@ Action = MakePlan | CreateJob | DeleteJob | PatchJob | SetWorkloadActive
 
 
 @dataclass(frozen=True, slots=True)
-class ConditionWanted:
-    """A condition without its times, which depend on what was there before."""
-
-    type: str
-    status: ConditionStatus
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class StatusWanted:
     """The status as it should read. None keeps what is there; `forget` starts anew (a retry).
 
@@ -96,17 +87,8 @@ class StatusWanted:
 
 
 @dataclass(frozen=True, slots=True)
-class EventWanted:
-    """An event for people. The same reason and message for the same object is told once."""
-
-    type: Literal["Normal", "Warning"]
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class Decision:
-    """Either `look`, or what follows. `actions` come before the status, the status before events.
+    """Either `look`, or what follows. `actions` come before events, events before the status.
 
     `again_after`: seconds until the next look without any event; None leaves it to events and the resync. `backoff`: a
     passing fault, tried again with growing pauses instead.

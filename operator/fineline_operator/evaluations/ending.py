@@ -9,16 +9,18 @@ from fineline.resources.reasons import EventReason, Reason
 from fineline_operator.evaluations import wording
 from fineline_operator.evaluations.conditions import (
     admitted_as_it_stands,
-    condition,
     failed,
     going_on,
     planned_as_it_stands,
     succeeded,
 )
-from fineline_operator.evaluations.decision import ConditionWanted, Decision, EventWanted, Look, StatusWanted
-from fineline_operator.evaluations.observed import CommitsSeen, JobSeen, NotLooked, Observed, PodsSeen, Problem
+from fineline_operator.evaluations.decision import Decision, Look, StatusWanted
+from fineline_operator.evaluations.observed import CommitsSeen, JobSeen, NotLooked, Observed, PodsSeen
 from fineline_operator.evaluations.problems import with_a_plan
 from fineline_operator.evaluations.work import Work
+from fineline_operator.telling.conditions import ConditionWanted, condition
+from fineline_operator.telling.events import EventWanted, event
+from fineline_operator.telling.problems import Problem
 
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 """The reason that Kubernetes gives a Job that took longer than its activeDeadlineSeconds."""
@@ -39,7 +41,7 @@ def stay_ended(observed: Observed) -> Decision:
     )
     return Decision(
         status=StatusWanted(conditions=conditions, finished=True),
-        events=(wording.event(EventReason.NOT_APPLIED, message),),
+        events=(event(EventReason.NOT_APPLIED, message),),
     )
 
 
@@ -53,7 +55,7 @@ def open_again(observed: Observed) -> Decision:
             retry=observed.evaluation.retry,
             forget=True,
         ),
-        events=(wording.event(EventReason.RETRIED, f"{message} Its value: {observed.evaluation.retry}"),),
+        events=(event(EventReason.RETRIED, f"{message} Its value: {observed.evaluation.retry}"),),
         again_after=0.0,
     )
 
@@ -100,7 +102,7 @@ def _succeeded(work: Work, job: JobSeen | None, reason: Reason) -> Decision:
     conditions = succeeded(work.planned, _admitted(job), reason, message)
     # A retry asked for meanwhile has nothing left to do: it counts as answered, and does not open it again.
     status = work.status_with(conditions, job=job, finished=True, retry=work.evaluation.retry)
-    told = wording.event(EventReason.SUCCEEDED, message)
+    told = event(EventReason.SUCCEEDED, message)
     return Decision(status=status, events=(*_before_the_end(work, job), told))
 
 
@@ -113,7 +115,7 @@ def _failed(work: Work, job: JobSeen | None, commits: CommitsSeen | None, reason
     )
     conditions = failed(work.planned, _admitted(job), reason, message)
     status = work.status_with(conditions, job=job, finished=True)
-    told = wording.event(EventReason.FAILED, f"{reason}: {message}")
+    told = event(EventReason.FAILED, f"{reason}: {message}")
     return Decision(status=status, events=(*_before_the_end(work, job), *work.failure_events, told))
 
 

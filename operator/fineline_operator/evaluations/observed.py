@@ -13,6 +13,8 @@ from typing import Literal
 
 from fineline.resources import CheckpointEvalSpec
 from fineline.resources.status import CheckpointEvalStatus, Failure
+from fineline_operator.telling.problems import Problem
+from fineline_operator.telling.subject import Subject
 
 
 class NotLooked(Enum):
@@ -22,15 +24,6 @@ class NotLooked(Enum):
 
 
 NOT_LOOKED = NotLooked.NOT_LOOKED
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a step can't be taken. `lasting`: a person must act; else it may pass, and is tried again with backoff."""
-
-    reason: str
-    message: str
-    lasting: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +44,10 @@ class EvaluationSeen:
     @property
     def key(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def subject(self) -> Subject:
+        return Subject("CheckpointEval", self.namespace, self.name, self.uid)
 
     @property
     def opened_again(self) -> bool:

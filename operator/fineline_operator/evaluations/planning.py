@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fineline.errors import CheckpointError, FinelineError, SpecError, StoreDenied, StoreError, StoreNotFound
+from fineline.errors import FinelineError, SpecError
 from fineline.plan import Bundle, Plan, PlanFacts, bundle, make_plan, slice_count
 from fineline.resources.checkpoint_eval import Checkpoints, SuiteSpec
 from fineline.resources.reasons import Reason
@@ -19,9 +19,9 @@ from fineline.results import FailedUnit, first_failures
 from fineline.store import StoreTable, open_store
 from fineline_operator import metrics
 from fineline_operator.api import AlreadyExists, Api, ApiError, Forbidden, Invalid, NotFound, path_of
-from fineline_operator.evaluations.observed import Problem
 from fineline_operator.evaluations.reading import Evaluation, Reader
 from fineline_operator.jobs import chunk_name, index_name, object_metadata
+from fineline_operator.telling.problems import Problem, problem_of
 from fineline_operator.threads import Threads
 
 POSITIONS_KEY = "positions.yaml"
@@ -137,11 +137,3 @@ class Planner:
         except AlreadyExists:
             return False
         return True
-
-
-def problem_of(error: FinelineError) -> Problem:
-    """What an error of planning means for the evaluation: whether a person must act, or it may pass."""
-    lasting = isinstance(error, SpecError | CheckpointError | StoreDenied | StoreNotFound) or (
-        error.permanent and not isinstance(error, StoreError)
-    )
-    return Problem(error.reason, str(error), lasting)

@@ -9,17 +9,16 @@ from fineline_operator.evaluations.conditions import (
     Conditions,
     admitted_as_it_stands,
     as_it_stands,
-    condition,
     going_on,
     planned_as_it_stands,
     stuck,
 )
-from fineline_operator.evaluations.decision import Action, ConditionWanted, Decision, EventWanted, StatusWanted
-from fineline_operator.evaluations.observed import JobSeen, Observed, Problem
+from fineline_operator.evaluations.decision import Action, Decision, StatusWanted
+from fineline_operator.evaluations.observed import JobSeen, Observed
 from fineline_operator.evaluations.work import Work
-
-STUCK_SECONDS = 300.0
-"""What a person must mend is looked at again so often."""
+from fineline_operator.telling.conditions import ConditionWanted, condition
+from fineline_operator.telling.events import EventWanted, warning
+from fineline_operator.telling.problems import STUCK_SECONDS, Problem
 
 
 def before_the_plan(observed: Observed, problem: Problem) -> Decision:
@@ -84,5 +83,5 @@ def _decision(
     told = as_it_stands(observed.evaluation.status, "Stalled")
     wanted = next(item for item in status.conditions if item.type == "Stalled")
     if told is None or (told.status, told.reason) != (wanted.status, wanted.reason):
-        events = (*events, wording.warning(problem.reason, wording.of_problem(problem)))
+        events = (*events, warning(problem.reason, wording.of_problem(problem)))
     return Decision(actions=actions, status=status, events=events, again_after=STUCK_SECONDS)

@@ -20,8 +20,7 @@ from fineline.resources.reasons import Reason
 from fineline.resources.status import CheckpointEvalStatus
 from fineline.results import UnitAddress
 from fineline_operator.api import Api, NotFound, path_of
-from fineline_operator.evaluations.allowed import not_allowed
-from fineline_operator.evaluations.observed import EvaluationSeen, JobSeen, PodsSeen, Problem, WorkloadSeen
+from fineline_operator.evaluations.observed import EvaluationSeen, JobSeen, PodsSeen, WorkloadSeen
 from fineline_operator.evaluations.snapshots import MAX_AGE_SECONDS, Grouped, Snapshots
 from fineline_operator.jobs import (
     OWNER_LABEL,
@@ -35,6 +34,8 @@ from fineline_operator.jobs import (
     workload_seen,
 )
 from fineline_operator.settings import OperatorSettings
+from fineline_operator.stores import not_allowed
+from fineline_operator.telling.problems import Problem
 from fineline_operator.world import RETRY_ANNOTATION
 
 TRUSTED_SECONDS = 60.0

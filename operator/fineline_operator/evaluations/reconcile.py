@@ -14,7 +14,6 @@ from fineline_operator import metrics
 from fineline_operator.admission import room
 from fineline_operator.api import Api
 from fineline_operator.evaluations.acting import Actor
-from fineline_operator.evaluations.allowed import store_table
 from fineline_operator.evaluations.commits import Commits
 from fineline_operator.evaluations.decide import decide
 from fineline_operator.evaluations.decision import (
@@ -27,12 +26,15 @@ from fineline_operator.evaluations.decision import (
     SetWorkloadActive,
     StatusWanted,
 )
-from fineline_operator.evaluations.observed import CommitsSeen, EvaluationSeen, JobSeen, Observed, PlanSeen, Problem
+from fineline_operator.evaluations.observed import CommitsSeen, EvaluationSeen, JobSeen, Observed, PlanSeen
 from fineline_operator.evaluations.planning import Planner
 from fineline_operator.evaluations.reading import TRUSTED_SECONDS, Evaluation, Reader
 from fineline_operator.jobs import index_name, job_name, made_from
 from fineline_operator.queue import Backoff, Key
 from fineline_operator.settings import OperatorSettings
+from fineline_operator.stores import store_table
+from fineline_operator.telling.events import Teller
+from fineline_operator.telling.problems import Problem
 from fineline_operator.threads import Threads
 from fineline_operator.world import World
 
@@ -51,6 +53,7 @@ class Reconciler:
         self.planner = Planner(api, self.reader, threads, stores)
         self.commits = Commits(threads, stores)
         self.actor = Actor(api, self.reader, settings)
+        self.teller = Teller(api)
         self.last_commits: dict[str, CommitsSeen] = {}
 
     async def __call__(self, key: Key) -> float | None:
@@ -141,7 +144,7 @@ class _OneLook:
                 case _:
                     raise RuntimeError(f"{self._key}: {action} must be decided on alone")
         for event in decision.events:
-            await actor.tell(seen, event, self._observed.now)
+            await self._own.teller.tell(seen.subject, event, self._observed.now, attempt=seen.attempt)
         if decision.status is not None:
             await actor.write_status(seen, decision.status, self._observed.now)
 

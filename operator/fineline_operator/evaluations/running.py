@@ -6,19 +6,14 @@ from fineline.resources.reasons import EventReason, Reason
 from fineline_operator.evaluations import wording
 from fineline_operator.evaluations.admission import Admission, admission
 from fineline_operator.evaluations.conditions import admitted_as_it_stands, going_on
-from fineline_operator.evaluations.decision import (
-    Action,
-    Decision,
-    DeleteJob,
-    EventWanted,
-    Look,
-    PatchJob,
-)
-from fineline_operator.evaluations.observed import JobSeen, NotLooked, PodsSeen, Problem
+from fineline_operator.evaluations.decision import Action, Decision, DeleteJob, Look, PatchJob
+from fineline_operator.evaluations.observed import JobSeen, NotLooked, PodsSeen
 from fineline_operator.evaluations.pods import pods_of
 from fineline_operator.evaluations.problems import with_a_plan
 from fineline_operator.evaluations.work import Work
 from fineline_operator.jobs import parallelism, ttl_seconds
+from fineline_operator.telling.events import EventWanted, event
+from fineline_operator.telling.problems import Problem
 
 INDEX_PART = 6
 """An index that ended makes the next listing come after this part of the usual pause."""
@@ -112,7 +107,7 @@ def _replace(work: Work, job: JobSeen) -> Decision:
     return Decision(
         actions=(DeleteJob(job.name, job.uid),),
         status=work.status_with(conditions, job=job, job_name=""),
-        events=(*work.planned_events, wording.event(EventReason.JOB_REPLACED, message)),
+        events=(*work.planned_events, event(EventReason.JOB_REPLACED, message)),
     )
 
 
@@ -158,7 +153,7 @@ def _job_events(work: Work, job: JobSeen) -> tuple[EventWanted, ...]:
             f"The Job {job.name} runs as it was made: {applies}, and queueName and priorityClassName do not. Set "
             "spec.suspend to true, and false once its pods are gone, to have it made again."
         )
-        events.append(wording.event(EventReason.NOT_APPLIED, message))
+        events.append(event(EventReason.NOT_APPLIED, message))
     return tuple(events)
 
 

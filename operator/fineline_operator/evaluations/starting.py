@@ -5,12 +5,14 @@ from __future__ import annotations
 from fineline.resources.reasons import Reason
 from fineline_operator.evaluations import wording
 from fineline_operator.evaluations.admission import held_before_the_job
-from fineline_operator.evaluations.conditions import admitted_as_it_stands, condition, going_on
+from fineline_operator.evaluations.conditions import admitted_as_it_stands, going_on
 from fineline_operator.evaluations.decision import CreateJob, Decision, Look
 from fineline_operator.evaluations.ending import judge_without_a_job
-from fineline_operator.evaluations.observed import NotLooked, Problem
+from fineline_operator.evaluations.observed import NotLooked
 from fineline_operator.evaluations.problems import with_a_plan
 from fineline_operator.evaluations.work import Work
+from fineline_operator.telling.conditions import condition
+from fineline_operator.telling.problems import Problem
 
 
 def start(work: Work) -> Decision:

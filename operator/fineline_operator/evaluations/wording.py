@@ -8,24 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from fineline.resources.reasons import EventReason, Reason
+from fineline.resources.reasons import Reason
 from fineline.resources.status import Failure
-from fineline_operator.evaluations.decision import EventWanted
 from fineline_operator.evaluations.observed import (
     CommitsSeen,
     EvaluationSeen,
     JobSeen,
     PlanSeen,
     PodTrouble,
-    Problem,
     WorkloadSeen,
 )
-
-MAX_EVENT_MESSAGE = 1000
-"""The API server takes 1,024 bytes; most messages are ASCII, but not all are."""
-
-LOOKED_AT_AGAIN = "It is looked at again every 5 min, and when the spec changes."
-TRIED_AGAIN = "It is tried again by itself, with growing pauses."
+from fineline_operator.telling.problems import LOOKED_AT_AGAIN, TRIED_AGAIN, Problem
 
 
 def counted(number: int, noun: str) -> str:
@@ -42,24 +35,6 @@ def sentence(text: str) -> str:
 def joined(*sentences: str) -> str:
     """Sentences in a row; empty ones are left out."""
     return " ".join(part for part in sentences if part)
-
-
-def event(reason: EventReason, message: str) -> EventWanted:
-    """An event of its usual type."""
-    return EventWanted(reason.kind, reason.value, cut(message))
-
-
-def warning(reason: str, message: str) -> EventWanted:
-    """A Warning under a condition's reason."""
-    return EventWanted("Warning", str(reason), cut(message))
-
-
-def cut(message: str) -> str:
-    """A message that fits into an event, in bytes."""
-    encoded = message.encode()
-    if len(encoded) <= MAX_EVENT_MESSAGE:
-        return message
-    return f"{encoded[: MAX_EVENT_MESSAGE - 3].decode(errors='ignore')}…"
 
 
 def planned(plan: PlanSeen) -> str:

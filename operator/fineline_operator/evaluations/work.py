@@ -8,9 +8,11 @@ from fineline.resources import CheckpointEvalSpec
 from fineline.resources.reasons import EventReason, Reason
 from fineline.resources.status import MAX_FAILURES, CheckpointEvalStatus, Failure, PlanStatus, ProgressStatus
 from fineline_operator.evaluations import wording
-from fineline_operator.evaluations.conditions import Conditions, condition
-from fineline_operator.evaluations.decision import ConditionWanted, EventWanted, StatusWanted
+from fineline_operator.evaluations.conditions import Conditions
+from fineline_operator.evaluations.decision import StatusWanted
 from fineline_operator.evaluations.observed import CommitsSeen, EvaluationSeen, JobSeen, Observed, PlanSeen
+from fineline_operator.telling.conditions import ConditionWanted, condition
+from fineline_operator.telling.events import EventWanted, event
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,9 @@ class Work:
         """Told until the status shows the plan."""
         if self._is_told:
             return ()
-        events = [wording.event(EventReason.PLANNED, wording.planned(self.plan))]
+        events = [event(EventReason.PLANNED, wording.planned(self.plan))]
         if self.plan.put_aside:
-            events.append(wording.event(EventReason.CHECKPOINTS_PUT_ASIDE, wording.put_aside(self.plan)))
+            events.append(event(EventReason.CHECKPOINTS_PUT_ASIDE, wording.put_aside(self.plan)))
         return tuple(events)
 
     def job_events(self, job: JobSeen) -> tuple[EventWanted, ...]:
@@ -67,12 +69,12 @@ class Work:
                 f"The Job {before} or its plan was gone before the end: {job.name} does what is left. What is "
                 "published is not done again."
             )
-            events.append(wording.event(EventReason.JOB_GONE, message))
+            events.append(event(EventReason.JOB_GONE, message))
         message = (
             f"The Job {job.name} does {wording.counted(self.plan.todo, 'unit')} in "
             f"{wording.counted(self.plan.slices, 'slice')}."
         )
-        events.append(wording.event(EventReason.JOB_CREATED, message))
+        events.append(event(EventReason.JOB_CREATED, message))
         return tuple(events)
 
     @property
@@ -82,7 +84,7 @@ class Work:
         if not isinstance(commits, CommitsSeen):
             return ()
         return tuple(
-            wording.event(
+            event(
                 EventReason.CHECKPOINT_FAILED,
                 f"{wording.unit_name(failure.checkpoint, failure.task)}: {failure.reason}: {failure.message}",
             )

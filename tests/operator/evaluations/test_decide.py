@@ -8,7 +8,7 @@ import pytest
 
 from fineline.resources.status import CheckpointEvalStatus
 from fineline_operator.evaluations.decision import CreateJob, Decision, DeleteJob, Look, MakePlan
-from fineline_operator.evaluations.observed import Problem
+from fineline_operator.telling.problems import Problem
 from support.deciding import World, commits, plan, spec, started
 
 

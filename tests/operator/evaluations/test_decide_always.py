@@ -21,10 +21,10 @@ from fineline_operator.evaluations.observed import (
     PlanSeen,
     PodsSeen,
     PodTrouble,
-    Problem,
     WorkloadSeen,
 )
 from fineline_operator.evaluations.status import next_status
+from fineline_operator.telling.problems import Problem
 from support.deciding import START, World, after, commits, job, plan, spec
 
 REASONS = [reason.value for reason in Reason]

@@ -6,7 +6,8 @@ import pytest
 
 from fineline.resources.status import Failure
 from fineline_operator.evaluations.decision import CreateJob, Decision, Look, MakePlan
-from fineline_operator.evaluations.observed import PodsSeen, Problem
+from fineline_operator.evaluations.observed import PodsSeen
+from fineline_operator.telling.problems import Problem
 from support.deciding import World, commits, plan, spec, started, trouble
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from fineline_operator.evaluations.decision import CreateJob, DeleteJob, Look, MakePlan, PatchJob, SetWorkloadActive
-from fineline_operator.evaluations.observed import Problem, WorkloadSeen
+from fineline_operator.evaluations.observed import WorkloadSeen
+from fineline_operator.telling.problems import Problem
 from support.deciding import World, after, spec, started
 
 QUOTA = "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu"

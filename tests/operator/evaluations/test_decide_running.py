@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fineline_operator.evaluations.decision import CreateJob, DeleteJob, Look, PatchJob
-from fineline_operator.evaluations.observed import PodsSeen, Problem
+from fineline_operator.evaluations.observed import PodsSeen
+from fineline_operator.telling.problems import Problem
 from support.deciding import World, after, commits, spec, started, trouble
 
 

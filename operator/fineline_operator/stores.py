@@ -1,4 +1,4 @@
-"""Who may name which store: pure, from the operator's settings.
+"""Which stores there are, and who may name them: pure, from the operator's settings.
 
 Endpoints and the operator's own credentials come from the settings alone, so that nobody can make the operator send
 signed requests elsewhere, or read with its rights what they may not name.
@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from fineline.resources.reasons import Reason
 from fineline.store import Patience, StoreEntry, StoreTable
-from fineline_operator.evaluations.observed import Problem
 from fineline_operator.settings import OperatorSettings, StoreSettings
+from fineline_operator.telling.problems import Problem
 
 PATIENCE = Patience(attempts=4, connect_seconds=5, read_seconds=65, longest_pause_seconds=5)
 """Shorter than a pod's: what fails is told in the status, and looked at again with growing pauses."""

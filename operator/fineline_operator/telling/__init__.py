@@ -1,0 +1,1 @@
+"""What every kind of resource is told with: conditions, events, the status, and the problems behind them."""
