@@ -8,20 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Self, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from fineline.errors import ObjectNotFound, ResultError
+from fineline.results.layout import METRICS_FILE, UNITS, parse, run_folder
 from fineline.store import Store, StoredObject
+from fineline.store.names import is_safe_name
 
 MANIFEST_FILE = "manifest.json"
 REPORT_FILE = "report.html"
 LATEST_FILE = "latest.json"
 
+WORST_FIRST = (
+    "unstable", "regressing", "plateaued", "slowing", "cannot say", "too early to tell", "improving",
+)  # fmt: skip
+"""Every state of a verdict; the first calls for a person most."""
+
+MOST_BYTES = 16 * 1024 * 1024
+"""No pointer and no manifest is larger; what is was written by somebody else."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -50,7 +58,7 @@ class AnalysisManifest(_Record):
     settings_digest: str
     commits_digest: str
     commits: int
-    listed_at: datetime
+    listed_at: AwareDatetime
     files: tuple[str, ...]
     runs: int
     verdicts: tuple[RunState, ...]
@@ -76,12 +84,48 @@ def analysis_folder(name: str) -> str:
     return f"analyses/{quote(name, safe='')}/"
 
 
+def severity(state: str) -> int:
+    """The place of a state in `WORST_FIRST`: 0 is the worst. One that is not known comes after all others."""
+    return WORST_FIRST.index(state) if state in WORST_FIRST else len(WORST_FIRST)
+
+
+def listed_commits(store: Store, runs: Sequence[str] = ()) -> Iterator[StoredObject]:
+    """The commits (`…/metrics.arrow`) of these runs, or of all where none is named, as a listing has them now.
+
+    Which family a run is of is not in its name: an analysis of families lists all, and so does whoever compares its
+    `commits_digest` with it.
+    """
+    for prefix in sorted({run_folder(run) for run in runs}) or [UNITS]:
+        for item in store.list(prefix):
+            if item.name.endswith(f"/{METRICS_FILE}") and parse(item.name) is not None:
+                yield item
+
+
+class CommitsDigest:
+    """Takes commits one by one, in any order, and keeps none of them: of any number it is the same few bytes."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum = 0
+
+    def add(self, commit: StoredObject) -> None:
+        """One more commit; each counts, so none may be given twice."""
+        # A sum knows no order: a store that lists in another one gives the same digest.
+        self._sum += int.from_bytes(hashlib.sha256(f"{commit.name}\n{commit.etag}".encode()).digest())
+        self.count += 1
+
+    def hexdigest(self) -> str:
+        """16 hex digits over the names and etags so far."""
+        total = self._sum % (1 << 256)
+        return hashlib.sha256(f"{self.count}/{total:064x}".encode()).hexdigest()[:16]
+
+
 def commits_digest(commits: Iterable[StoredObject]) -> str:
     """16 hex digits over the names and etags of commits (`…/metrics.arrow`), in whatever order they come."""
-    digest = hashlib.sha256()
-    for name, etag in sorted((item.name, item.etag) for item in commits):
-        digest.update(f"{name}\n{etag}\n".encode())
-    return digest.hexdigest()[:16]
+    digest = CommitsDigest()
+    for commit in commits:
+        digest.add(commit)
+    return digest.hexdigest()
 
 
 def settings_digest(
@@ -100,14 +144,31 @@ def settings_digest(
 def read_latest(store: Store, name: str) -> AnalysisManifest | None:
     """The newest analysis of that name; None where there is none. `ResultError` names a broken pointer or manifest."""
     folder = analysis_folder(name)
-    if store.head(folder + LATEST_FILE) is None:
+    pointer = _bytes(store, folder + LATEST_FILE)
+    if pointer is None:
         return None
+    latest = Latest.from_json(pointer, f"{store.uri}{folder}{LATEST_FILE}")
+    place = latest.folder + MANIFEST_FILE
+    # Whoever may write there must not make its readers look elsewhere.
+    manifest = _bytes(store, place) if latest.folder.startswith(folder) and is_safe_name(place) else None
+    if manifest is None:
+        raise ResultError(
+            f"{store.uri}{folder}{LATEST_FILE}: points at {latest.folder[:200]}, where there is no {MANIFEST_FILE}"
+        )
+    return _read(AnalysisManifest, manifest, store.uri + place)
+
+
+def _bytes(store: Store, name: str) -> bytes | None:
+    """The whole object; None where there is none."""
+    found = store.head(name)
+    if found is None:
+        return None
+    if found.size > MOST_BYTES:
+        raise ResultError(f"{store.uri}{name}: has {found.size:,} bytes, which no analysis's has")
     try:
-        latest = Latest.from_json(store.get(folder + LATEST_FILE), f"{store.uri}{folder}{LATEST_FILE}")
-        place = latest.folder + MANIFEST_FILE
-        return _read(AnalysisManifest, store.get(place), store.uri + place)
-    except ObjectNotFound as error:
-        raise ResultError(f"{error}: {store.uri}{folder}{LATEST_FILE} points there") from None
+        return store.get(name)
+    except ObjectNotFound:
+        return None
 
 
 def _read(model: type[Model], data: bytes, name: str) -> Model:

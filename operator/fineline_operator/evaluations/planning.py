@@ -20,7 +20,7 @@ from fineline.store import StoreTable, open_store
 from fineline_operator import metrics
 from fineline_operator.api import AlreadyExists, Api, ApiError, Forbidden, Invalid, NotFound, path_of
 from fineline_operator.evaluations.reading import Evaluation, Reader
-from fineline_operator.jobs import chunk_name, index_name, object_metadata
+from fineline_operator.jobs import PLAN_ANNOTATION, chunk_name, index_name, object_metadata
 from fineline_operator.telling.problems import Problem, problem_of
 from fineline_operator.threads import Threads
 
@@ -128,7 +128,7 @@ class Planner:
         body: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": object_metadata(evaluation.seen, name, plan_digest=digest),
+            "metadata": object_metadata(evaluation.seen.subject, name, {PLAN_ANNOTATION: digest}),
             "immutable": True,
             "binaryData": {key: base64.b64encode(value).decode() for key, value in entries.items()},
         }

@@ -9,10 +9,10 @@ from typing import Any
 from fineline.plan import PlanFacts
 from fineline.resources import CheckpointEvalSpec
 from fineline_operator.evaluations.observed import EvaluationSeen
-from fineline_operator.jobs.contract import CONTAINER
+from fineline_operator.jobs.contract import EVALUATOR
 from fineline_operator.jobs.kueue import PRIORITY_LABEL, QUEUE_LABEL
 from fineline_operator.jobs.names import job_name
-from fineline_operator.jobs.ownership import object_metadata
+from fineline_operator.jobs.ownership import MADE_FROM_ANNOTATION, PLAN_ANNOTATION, object_metadata
 from fineline_operator.jobs.pod_template import pod_template
 from fineline_operator.settings import OperatorSettings
 
@@ -39,7 +39,8 @@ def job_body(
         raise ValueError(f"{evaluation.key}: a spec that can't be read makes no Job")
     spec = evaluation.spec
     name = job_name(evaluation.name, evaluation.uid, facts.retry, facts.digest, facts.slices)
-    metadata = object_metadata(evaluation, name, plan_digest=facts.digest, made_from=made_from(spec))
+    annotations = {PLAN_ANNOTATION: facts.digest, MADE_FROM_ANNOTATION: made_from(spec)}
+    metadata = object_metadata(evaluation.subject, name, annotations)
     if spec.queue_name is not None:
         metadata["labels"][QUEUE_LABEL] = spec.queue_name
         if spec.priority_class_name is not None:
@@ -86,7 +87,7 @@ def _failure_rules() -> list[dict[str, Any]]:
     def exits(action: str, *codes: int) -> dict[str, Any]:
         return {
             "action": action,
-            "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": sorted(codes)},
+            "onExitCodes": {"containerName": EVALUATOR.container, "operator": "In", "values": sorted(codes)},
         }
 
     # The first rule that fits decides: a pod that is moved away counts for nothing, however it ended.

@@ -1,7 +1,7 @@
-"""Names of what a CheckpointEval owns: readable in front, unique by a digest behind, short enough for all that
-Kubernetes makes of them.
+"""Names of what a resource owns: readable in front, unique by a digest behind, short enough for all that Kubernetes
+makes of them.
 
-They follow from the CheckpointEval and its plan alone, so whoever looks again finds what is there already.
+They follow from the resource and what is to be done alone, so whoever looks again finds what is there already.
 """
 
 from __future__ import annotations
@@ -38,11 +38,18 @@ def job_name(name: str, uid: str, retry: str, plan_digest: str, slices: int) -> 
     return _name(name, _digest(uid, retry, plan_digest), "", MAX_LABEL - RANDOM_SUFFIX - len(largest))
 
 
+def analysis_job_name(name: str, uid: str, commits_digest: str, settings_digest: str, template_digest: str) -> str:
+    """The Job of an analysis of these results with these settings, its pods made in this way. They are called
+    `<job>-<5 characters>`."""
+    digest = _digest(uid, commits_digest, settings_digest, template_digest)
+    return _name(name, digest, "", MAX_LABEL - RANDOM_SUFFIX - 1)
+
+
 def _digest(*parts: str) -> str:
     return hashlib.sha256("/".join(parts).encode()).hexdigest()[:8]
 
 
 def _name(name: str, digest: str, ending: str, room: int) -> str:
-    # A CheckpointEval's name may have dots, a label may not; and no label may start or end with a dash.
+    # A resource's name may have dots, a label may not; and no label may start or end with a dash.
     front = name.replace(".", "-")[: room - len(digest) - len(ending) - 1].strip("-")
     return f"{front}-{digest}{ending}" if front else f"{digest}{ending}"

@@ -1,14 +1,23 @@
-"""How what a CheckpointEval owns is marked: labels to find it by, an owner to be deleted with."""
+"""How what a resource owns is marked: labels to find it by, an owner to be deleted with."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from fineline.resources.fields import GROUP, VERSION
-from fineline_operator.evaluations.observed import EvaluationSeen
+from fineline.resources.fields import GROUP
+from fineline_operator.telling.subject import API_VERSION, Subject
 
 OWNER_LABEL = f"{GROUP}/checkpointeval"
 """The uid of the CheckpointEval, on its Job, pods and ConfigMaps."""
+
+ANALYSIS_LABEL = f"{GROUP}/trajectoryanalysis"
+"""The uid of the TrajectoryAnalysis, on its Jobs and pods."""
+
+MANAGED_LABEL = "app.kubernetes.io/managed-by"
+MANAGER = "fineline-operator"
+OURS = f"{MANAGED_LABEL}={MANAGER}"
+"""Selects what the operator made, for whichever kind: a watch takes one selector, and foreign Jobs are kept out."""
 
 PLAN_ANNOTATION = f"{GROUP}/plan"
 """The plan's digest."""
@@ -16,34 +25,27 @@ PLAN_ANNOTATION = f"{GROUP}/plan"
 MADE_FROM_ANNOTATION = f"{GROUP}/made-from"
 """The digest of what of the spec a Job was made from."""
 
-
-def owned_labels(uid: str) -> dict[str, str]:
-    """The labels of everything that the CheckpointEval with this uid owns."""
-    return {
-        OWNER_LABEL: uid,
-        "app.kubernetes.io/managed-by": "fineline-operator",
-        "app.kubernetes.io/part-of": "fineline",
-    }
+_LABELS = {"CheckpointEval": OWNER_LABEL, "TrajectoryAnalysis": ANALYSIS_LABEL}
 
 
-def object_metadata(
-    evaluation: EvaluationSeen, name: str, *, plan_digest: str, made_from: str | None = None
-) -> dict[str, Any]:
-    """The metadata of an object that is deleted with the CheckpointEval; deleting the latter is never held up by it."""
-    annotations = {PLAN_ANNOTATION: plan_digest}
-    if made_from is not None:
-        annotations[MADE_FROM_ANNOTATION] = made_from
+def owned_labels(subject: Subject) -> dict[str, str]:
+    """The labels of everything that this resource owns."""
+    return {_LABELS[subject.kind]: subject.uid, MANAGED_LABEL: MANAGER, "app.kubernetes.io/part-of": "fineline"}
+
+
+def object_metadata(subject: Subject, name: str, annotations: Mapping[str, str]) -> dict[str, Any]:
+    """The metadata of an object that is deleted with the resource; deleting the latter is never held up by it."""
     return {
         "name": name,
-        "namespace": evaluation.namespace,
-        "labels": owned_labels(evaluation.uid),
-        "annotations": annotations,
+        "namespace": subject.namespace,
+        "labels": owned_labels(subject),
+        "annotations": dict(annotations),
         "ownerReferences": [
             {
-                "apiVersion": f"{GROUP}/{VERSION}",
-                "kind": "CheckpointEval",
-                "name": evaluation.name,
-                "uid": evaluation.uid,
+                "apiVersion": API_VERSION,
+                "kind": subject.kind,
+                "name": subject.name,
+                "uid": subject.uid,
                 "controller": True,
                 "blockOwnerDeletion": False,
             }

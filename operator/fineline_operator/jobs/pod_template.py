@@ -1,8 +1,7 @@
 """The evaluator's pods: the operator's template, with the settings' and the evaluation's own merged over it.
 
-Made so that it passes Pod Security `restricted` as it is: no root, no privileges, no token, a root file system that
-can't be written. What can be written are emptyDirs, whose size follows from the plan's checkpoints. Memory and CPU are
-left to the settings' template.
+What can be written are emptyDirs, whose size follows from the plan's checkpoints. Memory and CPU are left to the
+settings' template.
 """
 
 from __future__ import annotations
@@ -12,18 +11,16 @@ from typing import Any
 
 from fineline.plan import PlanFacts
 from fineline.resources import CheckpointEvalSpec
-from fineline.store import StoreEntry, StoreTable
 from fineline_operator.evaluations.observed import EvaluationSeen
-from fineline_operator.jobs.contract import CONTAINER, PLAN_FOLDER, PLAN_VOLUME, check, evaluator_of
-from fineline_operator.jobs.merge import merged
+from fineline_operator.jobs import pod_parts
+from fineline_operator.jobs.contract import EVALUATOR, PLAN_FOLDER, PLAN_VOLUME, container_of
 from fineline_operator.jobs.names import plan_names
-from fineline_operator.jobs.ownership import owned_labels
+from fineline_operator.jobs.pod_parts import TEMPORARY_FOLDER
 from fineline_operator.settings import OperatorSettings
 
 METRICS_PORT = 9090
 SCRATCH_FOLDER = "/scratch"
 HOME_FOLDER = "/home/fineline"
-TEMPORARY_FOLDER = "/tmp"  # noqa: S108 - an emptyDir of the pod's own
 CACHE_FOLDER = f"{HOME_FOLDER}/.cache"
 
 _GIB = 1 << 30
@@ -59,38 +56,31 @@ def pod_template(
     `SpecError`, reason TemplateInvalid, names the field of a template that can't be merged, or that takes away what the
     evaluator needs.
     """
-    base = template = _base(evaluation, spec, facts, settings)
-    for path, patch in (
+    patches = (
         ("settings: evaluator.template", settings.evaluator.template),
         ("spec.pods.template", spec.pods.template),
-    ):
-        template = merged(template, patch, path)
-        check(template, base, path)
-    template["metadata"] = template.get("metadata") or {}
-    template["metadata"]["labels"] = {**(template["metadata"].get("labels") or {}), **owned_labels(evaluation.uid)}
+    )
+    base = _base(evaluation, spec, facts, settings)
+    template = pod_parts.with_templates(base, patches, EVALUATOR, evaluation.subject)
     # Whoever changes the grace time in a template means the evaluator to use it.
     grace = template["spec"].get("terminationGracePeriodSeconds", KUBERNETES_GRACE_SECONDS)
-    evaluator_of(template)["args"] = _arguments(grace if isinstance(grace, int) else KUBERNETES_GRACE_SECONDS)
+    container_of(EVALUATOR, template)["args"] = _arguments(
+        grace if isinstance(grace, int) else KUBERNETES_GRACE_SECONDS
+    )
     return template
 
 
 def _base(
     evaluation: EvaluationSeen, spec: CheckpointEvalSpec, facts: PlanFacts, settings: OperatorSettings
 ) -> dict[str, Any]:
-    pod: dict[str, Any] = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        # A Service called "vllm" would set VLLM_PORT in every pod of its namespace, which vLLM takes for its own.
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": _grace_seconds(facts, settings),
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [_container(evaluation.namespace, spec, facts, settings)],
-        "volumes": _volumes(evaluation, spec, facts),
-    }
-    if spec.pods.service_account_name is not None:
-        pod["serviceAccountName"] = spec.pods.service_account_name
-    labels = {"app.kubernetes.io/name": "fineline-evaluator", **owned_labels(evaluation.uid)}
-    return {"metadata": {"labels": labels}, "spec": pod}
+    return pod_parts.pod(
+        evaluation.subject,
+        "fineline-evaluator",
+        _container(evaluation.namespace, spec, facts, settings),
+        spec.pods.service_account_name,
+        terminationGracePeriodSeconds=_grace_seconds(facts, settings),
+        volumes=_volumes(evaluation, spec, facts),
+    )
 
 
 def _container(
@@ -101,27 +91,16 @@ def _container(
     limits = dict(disk)
     if evaluator.gpu_resource:
         limits[evaluator.gpu_resource] = str(spec.engine.tensor_parallel_size)
-    container: dict[str, Any] = {
-        "name": CONTAINER,
-        "image": evaluator.image,
-        "imagePullPolicy": evaluator.image_pull_policy,
-        "command": list(evaluator.command),
-        "args": _arguments(_grace_seconds(facts, settings)),
-        "env": _environment(namespace, settings),
-        "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
-        "resources": {"requests": disk, "limits": limits},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
-        "volumeMounts": _mounts(spec),
-        # The evaluator's own last line; the end of its log where it died before it could write one.
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
-    if spec.pods.secret_name is not None:
-        container["envFrom"] = [{"secretRef": {"name": spec.pods.secret_name}}]
-    return container
+    return pod_parts.container(
+        EVALUATOR,
+        evaluator,
+        _arguments(_grace_seconds(facts, settings)),
+        spec.pods.secret_name,
+        env=_environment(namespace, settings),
+        ports=[{"name": "metrics", "containerPort": METRICS_PORT}],
+        resources={"requests": disk, "limits": limits},
+        volumeMounts=_mounts(spec),
+    )
 
 
 def _arguments(grace_seconds: int) -> list[str]:
@@ -134,15 +113,8 @@ def _arguments(grace_seconds: int) -> list[str]:
 
 def _environment(namespace: str, settings: OperatorSettings) -> list[dict[str, Any]]:
     """Where to write, who one is, and how to reach the stores that the namespace may use: no credentials."""
-    stores = StoreTable(
-        tuple(
-            StoreEntry(prefix=store.prefix, endpoint=store.endpoint, region=store.region)
-            for store in settings.stores
-            if "*" in store.namespaces or namespace in store.namespaces
-        )
-    )
     values = {
-        "FINELINE_STORES": stores.to_json(),
+        **pod_parts.stores_told(namespace, settings),
         "HOME": HOME_FOLDER,
         "TMPDIR": TEMPORARY_FOLDER,
         # The image's user may be any number, of which /etc/passwd knows no name; torch asks for one.
@@ -153,7 +125,7 @@ def _environment(namespace: str, settings: OperatorSettings) -> list[dict[str, A
     }
     # An Indexed Job's pods of one index share their host name: the records of tries name the pod itself.
     pod_name = {"name": "HOSTNAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
-    return [pod_name, *({"name": name, "value": value} for name, value in values.items())]
+    return [pod_name, *pod_parts.variables(values)]
 
 
 def _volumes(evaluation: EvaluationSeen, spec: CheckpointEvalSpec, facts: PlanFacts) -> list[dict[str, Any]]:

@@ -93,6 +93,16 @@ def pod_projection(body: Mapping[str, Any]) -> PodProjection:
     )
 
 
+def last_words(body: Mapping[str, Any]) -> str:
+    """Why a pod failed, in its program's last line, else as Kubernetes says it; empty for one that did not fail."""
+    trouble = pod_projection(body).trouble
+    if trouble is None:
+        return ""
+    lines = str(_ended_container(body.get("status") or {})[1].get("message") or "").splitlines()
+    said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return _bounded(said) if said and trouble.reason == Reason.POD_FAILED else trouble.message
+
+
 def _trouble(body: Mapping[str, Any], created: datetime) -> PodTrouble | None:
     """At most one trouble of the pod."""
     metadata, status = body["metadata"], body.get("status") or {}
