@@ -17,6 +17,7 @@ from fineline.plan.models import (
 from fineline.plan.observing import Observed, observe, uris_of
 from fineline.plan.planning import Plan, PutAside, decide, make_plan
 from fineline.plan.positions import POSITIONS_KEY
+from fineline.plan.units import UnitRecipe, read_recipe
 
 __all__ = [
     "PLAN_FILE",
@@ -36,6 +37,7 @@ __all__ = [
     "PlannedUnit",
     "PutAside",
     "Slice",
+    "UnitRecipe",
     "WorkOrder",
     "bundle",
     "decide",
@@ -43,6 +45,7 @@ __all__ = [
     "make_plan",
     "observe",
     "read_facts",
+    "read_recipe",
     "read_slice",
     "read_slices",
     "slice_count",

@@ -155,17 +155,27 @@ class Slice(PlanModel):
 
 def key_inputs(order: WorkOrder, checkpoint: PlannedCheckpoint, task: PlannedTask) -> KeyInputs:
     """What the key of this checkpoint's unit of this task is computed from."""
-    engine = order.engine
+    return key_inputs_of(order.engine, task, checkpoint.digest, checkpoint.tokenizer_digest, order.allow_code_execution)
+
+
+def key_inputs_of(
+    engine: PlannedEngine,
+    task: PlannedTask,
+    checkpoint_digest: str,
+    tokenizer_digest: str,
+    allow_code_execution: bool,  # noqa: FBT001 - as the key has it
+) -> KeyInputs:
+    """The same for a checkpoint of which only the digests are known."""
     return KeyInputs(
-        checkpoint_digest=checkpoint.digest,
+        checkpoint_digest=checkpoint_digest,
         task=task.task,
         task_identity=task.identity,
         shots=task.shots,
         limit=task.limit,
         seed=SEED,
         data_digest=task.data_digest,
-        tokenizer_digest=checkpoint.tokenizer_digest,
+        tokenizer_digest=tokenizer_digest,
         add_bos=engine.add_bos,
-        allow_code_execution=order.allow_code_execution,
+        allow_code_execution=allow_code_execution,
         engine=engine_numerics(engine.backend, engine.dtype, engine.max_model_len, engine.args),
     )

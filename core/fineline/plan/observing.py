@@ -12,7 +12,7 @@ from fineline.datasets import Mirror, read_mirror
 from fineline.errors import SpecError
 from fineline.plan.positions import POSITIONS_KEY, read_positions
 from fineline.resources import CheckpointEval
-from fineline.resources.checkpoint_eval import CheckpointEvalSpec, Checkpoints, SuiteSpec
+from fineline.resources.checkpoint_eval import CheckpointEvalSpec, CheckpointFiles, Checkpoints, SuiteSpec
 from fineline.results import UnitAddress, UnitState, run_states
 from fineline.store import StoredObject, StoreTable, open_store, split_uri
 from fineline.suites import CustomSuite, Suite, load, parse
@@ -61,8 +61,8 @@ def observe(
         suite=suite,
         mirror=read_mirror(open_store(datasets, stores=stores)) if datasets is not None else None,
         states=run_states(open_store(results_uri, stores=stores), spec.run.name),
-        tokenizer=_tokenizer_elsewhere(checkpoints, stores),
-        config=_config_elsewhere(checkpoints, stores),
+        tokenizer=tokenizer_elsewhere(checkpoints, stores),
+        config=config_elsewhere(checkpoints, stores),
     )
 
 
@@ -115,7 +115,8 @@ def _positions(checkpoints: Checkpoints, positions_file: str | None) -> dict[str
     )
 
 
-def _tokenizer_elsewhere(checkpoints: Checkpoints, stores: StoreTable | None) -> Elsewhere | None:
+def tokenizer_elsewhere(checkpoints: CheckpointFiles, stores: StoreTable | None) -> Elsewhere | None:
+    """The tokenizer that a resource names; None where each checkpoint has its own."""
     if checkpoints.tokenizer is None:
         return None
     store = open_store(checkpoints.tokenizer, requester_pays=checkpoints.requester_pays, stores=stores)
@@ -126,7 +127,8 @@ def _tokenizer_elsewhere(checkpoints: Checkpoints, stores: StoreTable | None) ->
     return Elsewhere(store.uri, files)
 
 
-def _config_elsewhere(checkpoints: Checkpoints, stores: StoreTable | None) -> Elsewhere | None:
+def config_elsewhere(checkpoints: CheckpointFiles, stores: StoreTable | None) -> Elsewhere | None:
+    """The config.json that a resource names; None where each checkpoint has its own."""
     if checkpoints.config is None:
         return None
     folder_uri, name = split_uri(checkpoints.config)

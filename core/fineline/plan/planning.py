@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,19 +12,15 @@ from fineline.checkpoints import (
     Pin,
     Selected,
     explain_empty,
-    files_digest,
     select,
     tokenizer_files,
 )
 from fineline.errors import CheckpointError
-from fineline.plan.data import task_data_digest
 from fineline.plan.keys import unit_key
 from fineline.plan.models import (
     PlannedCheckpoint,
-    PlannedEngine,
     PlannedFile,
     PlannedRun,
-    PlannedTask,
     PlannedUnit,
     Slice,
     WorkOrder,
@@ -33,11 +28,12 @@ from fineline.plan.models import (
 )
 from fineline.plan.observing import Elsewhere, Observed, observe
 from fineline.plan.slices import Cost, cut
+from fineline.plan.units import digest_of_config, digest_of_tokenizer, planned_engine, planned_tasks, with_config
 from fineline.resources import CheckpointEval
-from fineline.resources.checkpoint_eval import Checkpoints, SuiteSpec
+from fineline.resources.checkpoint_eval import Checkpoints
 from fineline.results import UnitAddress, UnitState
 from fineline.store import StoredObject, StoreTable
-from fineline.suites import CustomSuite, Suite, SuiteTask, find_lock, task_identity
+from fineline.suites import CustomSuite
 
 UNKNOWN_TOKENS = 50_000
 """What a task of unknown size is taken to cost, in tokens."""
@@ -210,12 +206,10 @@ def _planned_checkpoint(checkpoint: Checkpoint, observed: Observed) -> PlannedCh
     root = observed.found.uri
     weights_folder = f"{checkpoint.weights_folder}/" if checkpoint.weights_folder else ""
     files = [_planned_file(root, item, item.name.removeprefix(weights_folder)) for item in checkpoint.loaded]
-    digest = checkpoint.digest
     if observed.config is not None:
         config = observed.config.files[0]
         files = [file for file in files if file.local_name != "config.json"]
         files.append(_planned_file(observed.config.folder_uri, config, "config.json"))
-        digest = hashlib.sha256(f"{digest}{files_digest([config])}".encode()).hexdigest()
     tokenizer = observed.tokenizer or _own_tokenizer(checkpoint, root)
     files += [_planned_file(tokenizer.folder_uri, item, item.name.rpartition("/")[2]) for item in tokenizer.files]
     return PlannedCheckpoint(
@@ -223,8 +217,8 @@ def _planned_checkpoint(checkpoint: Checkpoint, observed: Observed) -> PlannedCh
         branch=checkpoint.position.branch,
         step=checkpoint.position.step,
         tokens=checkpoint.position.tokens,
-        digest=digest,
-        tokenizer_digest=files_digest(tokenizer.files, _folder_of(tokenizer.files)),
+        digest=with_config(checkpoint.digest, digest_of_config(observed.config)),
+        tokenizer_digest=digest_of_tokenizer(tokenizer.files),
         files=tuple(files),
     )
 
@@ -236,10 +230,6 @@ def _own_tokenizer(checkpoint: Checkpoint, root: str) -> Elsewhere:
             return Elsewhere(root, files)
     message = f"{root}{checkpoint.folder}: carries no tokenizer; name its folder in spec.checkpoints.tokenizer"
     raise CheckpointError(message, reason="TokenizerMissing")
-
-
-def _folder_of(files: tuple[StoredObject, ...]) -> str:
-    return files[0].name.rpartition("/")[0]
 
 
 def _planned_file(folder_uri: str, item: StoredObject, local_name: str) -> PlannedFile:
@@ -266,16 +256,9 @@ def _work_order(
             tokens_per_step=spec.run.tokens_per_step,
             strategy=dict(spec.run.strategy),
         ),
-        engine=PlannedEngine(
-            backend=spec.engine.backend,
-            dtype=spec.engine.dtype,
-            max_model_len=spec.engine.max_model_len,
-            tensor_parallel_size=spec.engine.tensor_parallel_size,
-            add_bos=spec.engine.add_bos,
-            args=dict(spec.engine.args),
-        ),
+        engine=planned_engine(spec.engine),
         checkpoints=checkpoints,
-        tasks=tuple(_planned_task(task, observed) for task in _suite_tasks(spec.suite, observed.suite)),
+        tasks=planned_tasks(spec.suite, observed.suite, observed.mirror),
         suite_name=observed.suite.name,
         suite_files=dict(suite_files) if custom and suite_files is not None else None,
         datasets_uri=spec.suite.datasets or datasets_uri,
@@ -285,31 +268,6 @@ def _work_order(
         attempts=spec.pods.attempts,
         retry=retry,
     )
-
-
-def _suite_tasks(spec: SuiteSpec, suite: Suite | CustomSuite) -> tuple[SuiteTask, ...]:
-    if spec.tasks is None:
-        return suite.tasks
-    return tuple(SuiteTask(given.task, given.shots, given.limit, given.domain) for given in spec.tasks)
-
-
-def _planned_task(task: SuiteTask, observed: Observed) -> PlannedTask:
-    lock = find_lock(task.task)
-    return PlannedTask(
-        task=task.task,
-        shots=task.shots,
-        limit=task.limit,
-        domain=task.domain,
-        identity=task_identity(observed.suite, task.task),
-        data_digest=task_data_digest(observed.suite, task.task, observed.mirror),
-        estimated_tokens=_estimated_tokens(lock.tokens, lock.documents, task.limit) if lock is not None else None,
-    )
-
-
-def _estimated_tokens(tokens: int | None, documents: int | None, limit: int | None) -> int | None:
-    if tokens is None or limit is None or not documents or limit >= documents:
-        return tokens
-    return round(tokens * limit / documents)
 
 
 def _slice(index: int, order: WorkOrder, units: tuple[PlannedUnit, ...]) -> Slice:

@@ -1,0 +1,64 @@
+"""Which of the checkpoints are evaluated: `select` of a CheckpointSource, as a pure function.
+
+A choice that was made stays: what was evaluated, or is a member of a CheckpointEval, is an anchor that `every` goes on
+counting from, whatever comes late or is deleted.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from fineline.resources.checkpoint_source import SourceSelect
+from fineline.sources.listing import Walked
+
+Place = tuple[str, int]
+"""(branch, step)."""
+
+
+def chosen(
+    checkpoints: Sequence[Walked], select: SourceSelect | None, anchors: Collection[Place] = ()
+) -> tuple[Walked, ...]:
+    """Those that are selected, complete or not, in the order that they came in: by (branch, tokens or step).
+
+    `from` and `to` first. Then with `every: N`, in each branch: the anchors; the first; and each N-th after the last
+    one chosen, counted over all that are there, complete or not. An anchor that is not there any more is counted from
+    as well. Folders that claim one position have one place together.
+    """
+    if select is None:
+        return tuple(checkpoints)
+    low = 0 if select.from_ is None else select.from_
+    inside = [
+        item
+        for item in checkpoints
+        if item.position.step >= low and (select.to is None or item.position.step <= select.to)
+    ]
+    if select.every is None:
+        return tuple(inside)
+    of_branch: dict[str, list[Walked]] = defaultdict(list)
+    for item in inside:
+        of_branch[item.position.branch].append(item)
+    steps: dict[str, set[int]] = defaultdict(set)
+    for branch, step in anchors:
+        if step >= low and (select.to is None or step <= select.to):
+            steps[branch].add(step)
+    taken: list[Walked] = []
+    for branch, items in of_branch.items():
+        chosen_steps = set(_each_nth((item.position.step for item in items), select.every, steps[branch]))
+        taken += [item for item in items if item.position.step in chosen_steps]
+    return tuple(taken)
+
+
+def _each_nth(steps: Iterable[int], every: int, anchors: set[int]) -> Iterator[int]:
+    """Of the steps of a branch, in its order: the anchors, the first, and each N-th after the last of these."""
+    ordered = list(dict.fromkeys(steps))
+    gone = sorted(anchors.difference(ordered), reverse=True)
+    since = every - 1
+    for step in ordered:
+        while gone and gone[-1] < step:
+            gone.pop()
+            since = 0
+        since += 1
+        if since >= every or step in anchors:
+            since = 0
+            yield step

@@ -1,0 +1,198 @@
+"""What to do about a CheckpointSource: a pure function of what one look saw. All of the rules are here and below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import islice
+
+from fineline.checkpoints import Problem
+from fineline.resources.source_status import (
+    MAX_WAITING_ON,
+    CheckpointSourceStatus,
+    NewestCheckpoint,
+    SourceCounts,
+    WaitingOn,
+)
+from fineline.sources import batches, history
+from fineline.sources.choosing import Place, chosen
+from fineline.sources.listing import Listing, Member, Walked
+from fineline.sources.observed import MadeEvaluation, NewEvaluation, SourceDecision, SourceIdentity, SourceObserved
+from fineline.sources.progress import MemberProgress
+
+__all__ = ["MadeEvaluation", "NewEvaluation", "SourceDecision", "SourceIdentity", "SourceObserved", "decide"]
+
+_LONGEST_MESSAGE = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """The chosen checkpoints by how far they have come; `waiting` are those that no CheckpointEval has yet."""
+
+    evaluated: int
+    failed: int
+    under_way: int
+    waiting: tuple[Walked, ...]
+    unsettled: frozenset[Member]
+
+
+def decide(observed: SourceObserved) -> SourceDecision:
+    """What follows from one look. Nothing that was decided before is asked, so any look gives the same."""
+    spec, made = observed.spec, observed.made
+    checkpoints = _with_tokenizers(observed)
+    selected = _sorted(chosen(checkpoints, spec.select, _anchors(observed)), observed)
+    running = any(not item.finished for item in made)
+    cut = batches.Cut(()) if spec.suspend else batches.cut(selected.waiting, spec, observed.now, idle=not running)
+    now_made = cut.batches[: batches.MOST_AT_ONCE]
+    first = batches.last_number(made, observed.source, observed.template) + 1
+    waiting = selected.under_way + len(selected.waiting)
+    return SourceDecision(
+        create=tuple(
+            NewEvaluation(batches.evaluation_name(observed.source, observed.template, number), members)
+            for number, members in enumerate(now_made, first)
+        ),
+        delete=history.to_delete(observed, selected.unsettled),
+        counts=SourceCounts(
+            found=len(checkpoints),
+            complete=sum(item.problem is None for item in checkpoints),
+            evaluated=selected.evaluated,
+            failed=selected.failed,
+            waiting=waiting,
+        ),
+        newest=_newest(checkpoints, observed.progress, observed.status, observed.now),
+        waiting_on=_waiting_on(checkpoints, observed),
+        evaluating=running or waiting > 0,
+        changed=_changed(selected.waiting, observed),
+        again_after=_again_after(observed, cut, more=len(cut.batches) > len(now_made)),
+    )
+
+
+def _with_tokenizers(observed: SourceObserved) -> Sequence[Walked]:
+    """A checkpoint without a tokenizer can't be evaluated until it has one, or the source names one."""
+    if observed.spec.checkpoints.tokenizer is not None:
+        return observed.listing.checkpoints
+    return [
+        item if item.tokenizer_digest or item.problem is not None else replace(item, problem=_no_tokenizer(item))
+        for item in observed.listing.checkpoints
+    ]
+
+
+def _no_tokenizer(item: Walked) -> Problem:
+    message = "carries no tokenizer. Upload it, or name the folder of one in spec.checkpoints.tokenizer."
+    return Problem("TokenizerMissing", f"{item.folder or '.'}: {message}", passing=True)
+
+
+def _anchors(observed: SourceObserved) -> set[Place]:
+    """Where a choice was made: what has results, failed, or is a member of a CheckpointEval of this template."""
+    places = {
+        (member.branch, member.step) for member, state in observed.progress.items() if state is not MemberProgress.OPEN
+    }
+    for item in _of_template(observed):
+        places.update((member.branch, member.step) for member in item.members)
+    return places
+
+
+def _of_template(observed: SourceObserved) -> Iterable[MadeEvaluation]:
+    return (item for item in observed.made if item.template == observed.template)
+
+
+def _sorted(selected: Sequence[Walked], observed: SourceObserved) -> _Sorted:
+    taken: set[Member] = set()
+    not_failed: set[Member] = set()
+    for made in _of_template(observed):
+        taken |= made.members
+        if not made.finished or made.succeeded:
+            not_failed |= made.members
+    evaluated = failed = under_way = 0
+    waiting: list[Walked] = []
+    for item in selected:
+        member = item.member
+        state = observed.progress.get(member, MemberProgress.OPEN)
+        if state is MemberProgress.EVALUATED:
+            evaluated += 1
+        elif state is MemberProgress.FAILED:
+            failed += 1
+        elif item.problem is not None:
+            failed += not item.problem.passing
+        elif member not in taken:
+            waiting.append(item)
+        elif member in not_failed:
+            under_way += 1
+        else:
+            # Its CheckpointEval ended without a word on it, past its deadline for instance: a person must retry that.
+            failed += 1
+    unsettled = frozenset(
+        member
+        for member in (item.member for item in observed.listing.checkpoints)
+        if member in taken and observed.progress.get(member, MemberProgress.OPEN) is MemberProgress.OPEN
+    )
+    return _Sorted(evaluated, failed, under_way, tuple(waiting), unsettled)
+
+
+def _newest(
+    checkpoints: Sequence[Walked],
+    progress: Mapping[Member, MemberProgress],
+    status: CheckpointSourceStatus,
+    now: datetime,
+) -> NewestCheckpoint | None:
+    """The last complete one of the branch that grew last. It was seen when the status says so, unless it has changed
+    since."""
+    last = {item.position.branch: item for item in checkpoints if item.problem is None}
+    if not last:
+        return None
+    newest = max(last.values(), key=lambda item: (item.changed, item.position.branch))
+    branch, step, tokens = newest.position.branch, newest.position.step, newest.position.tokens
+    before = status.newest
+    seen, evaluated = now, None
+    same = before is not None and (before.branch, before.step) == (branch, step)
+    if before is not None and same and before.seen_at is not None and newest.changed <= before.seen_at:
+        seen, evaluated = before.seen_at, before.evaluated_at
+    if progress.get(newest.member) is not MemberProgress.EVALUATED:
+        evaluated = None
+    elif evaluated is None:
+        evaluated = now
+    return NewestCheckpoint(branch=branch, step=step, tokens=tokens, seen_at=seen, evaluated_at=evaluated)
+
+
+def _waiting_on(checkpoints: Sequence[Walked], observed: SourceObserved) -> tuple[WaitingOn, ...]:
+    """The incomplete ones, the newest first, and behind them folders that have no place in the series."""
+    incomplete = [
+        item
+        for item in checkpoints
+        if item.problem is not None and observed.progress.get(item.member) is not MemberProgress.EVALUATED
+    ]
+    incomplete.sort(key=lambda item: (-item.position.step, item.position.branch, item.folder))
+    told = [(item.folder, item.problem.reason, item.problem.message) for item in incomplete if item.problem is not None]
+    aside = ((folder, "PositionUnknown", message) for folder, message in observed.listing.aside)
+    return tuple(
+        WaitingOn(checkpoint=folder or ".", reason=reason, message=_cut(message))
+        for folder, reason, message in islice((*told, *aside), MAX_WAITING_ON)
+    )
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= _LONGEST_MESSAGE else message[: _LONGEST_MESSAGE - 1] + "…"
+
+
+def _changed(waiting: Sequence[Walked], observed: SourceObserved) -> tuple[Member, ...]:
+    """Those that wait where other bytes were evaluated, or are a member of a CheckpointEval."""
+    known = {member for member, state in observed.progress.items() if state is not MemberProgress.OPEN}
+    for item in observed.made:
+        known |= item.members
+    digests: dict[Place, set[str]] = {}
+    for member in known:
+        digests.setdefault((member.branch, member.step), set()).add(member.digest)
+    return tuple(
+        item.member
+        for item in waiting
+        if digests.get((item.position.branch, item.position.step), set()) - {item.digest}
+    )
+
+
+def _again_after(observed: SourceObserved, cut: batches.Cut, *, more: bool) -> float | None:
+    if more:
+        return 0.0
+    listing: Listing = observed.listing
+    moments = [moment for moment in (listing.settles_at, cut.due) if moment is not None]
+    return max(0.0, (min(moments) - observed.now).total_seconds()) if moments else None
