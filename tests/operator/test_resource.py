@@ -1,4 +1,7 @@
-"""The API server takes, keeps, shows and refuses CheckpointEvals as the models and the reference page say."""
+"""The API server takes, keeps, shows and refuses CheckpointEvals as the models and the reference page say.
+
+`test_resource_kinds.py` has what all kinds have in common.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from hypothesis import given, settings
-from pydantic import ValidationError
 
-from fineline.resources import CheckpointEval, validated
 from fineline.resources.status import CheckpointEvalStatus
 from support.control_plane import ControlPlane
 from support.evaluations import evaluation_values
-from support.kube_api import ApiError, KubeApi
-from support.resource_rules import BROKEN
-from support.specs import specs
+from support.kube_api import ApiError
+from support.place import NOW, Place, condition
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "reference" / "checkpointeval.yaml"
-NOW = "2026-01-02T03:04:05Z"
 
 # A spec in which every field that can't change is set.
 WHOLE: dict[str, Any] = {
@@ -32,30 +29,6 @@ WHOLE: dict[str, Any] = {
     "engine": {"maxModelLen": 128, "args": {"max_num_seqs": 4, "compilation_config": {"level": 0}}},
     "results": "s3://evals/results/",
 }
-
-
-class Place:
-    """The CheckpointEvals of one namespace."""
-
-    def __init__(self, api: KubeApi, namespace: str) -> None:
-        self.api = api
-        self.path = f"/apis/fineline.dev/v1alpha1/namespaces/{namespace}/checkpointevals"
-
-    def create(self, values: dict[str, Any], **query: str) -> dict[str, Any]:
-        return self.api.create(self.path, values, fieldValidation="Strict", **query)
-
-    def refusal(self, values: dict[str, Any]) -> str:
-        with pytest.raises(ApiError) as caught:
-            self.create(values, dryRun="All")
-        return caught.value.message
-
-    def patch(self, spec: dict[str, Any], **query: str) -> dict[str, Any]:
-        return self.api.patch(f"{self.path}/tiny", {"spec": spec}, fieldValidation="Strict", **query)
-
-    def apply_status(self, status: dict[str, Any], writer: str, *, force: bool = False) -> dict[str, Any]:
-        body = {"apiVersion": "fineline.dev/v1alpha1", "kind": "CheckpointEval", "metadata": {"name": "tiny"}}
-        query = {"fieldManager": writer, "force": "true" if force else "false"}
-        return self.api.patch(f"{self.path}/tiny/status", body | {"status": status}, kind="apply", **query)
 
 
 @pytest.fixture(scope="module")
@@ -85,21 +58,7 @@ def place(cluster: ControlPlane, namespace: str) -> Place:
     return Place(cluster.admin, namespace)
 
 
-def condition(kind: str, status: str = "True", **more: Any) -> dict[str, Any]:
-    return {"type": kind, "status": status, "reason": kind, "message": "", "lastTransitionTime": NOW} | more
-
-
-# Rules
-
-
-@pytest.mark.parametrize("broken", BROKEN)
-def test_a_broken_rule_is_refused_with_its_own_message_and_field(dry: Place, broken: str) -> None:
-    spec, path, message = BROKEN[broken]
-    told = dry.refusal(evaluation_values(**spec))
-    assert f"{path}: Invalid value: " in told
-    assert message in told
-    others = {other for _, _, other in BROKEN.values()} - {message}
-    assert not any(other in told for other in others)
+# What can change
 
 
 EDITS: dict[str, dict[str, Any]] = {
@@ -179,30 +138,6 @@ def test_the_same_file_applied_again_changes_nothing(
 
 
 # What is taken
-
-
-@settings(max_examples=150, derandomize=True)
-@given(spec=specs())
-def test_the_api_server_takes_what_the_model_takes(dry: Place, spec: Any) -> None:
-    values = {**evaluation_values(), "metadata": {"generateName": "any-"}, "spec": spec}
-    told = said = ""
-    try:
-        dry.create(values, dryRun="All")
-    except ApiError as error:
-        told = str(error)
-    try:
-        CheckpointEval.model_validate({**values, "metadata": {"name": "any"}})
-    except ValidationError as error:
-        said = str(error)
-    # 400: an unknown field; 422: anything else. Another status would be no answer to the question.
-    assert not told or told.startswith(("400 ", "422 "))
-    assert bool(told) == bool(said), told or said
-
-
-def test_what_the_api_server_keeps_the_model_reads(dry: Place) -> None:
-    values = yaml.safe_load(EXAMPLE.read_text())
-    kept = dry.create(values, dryRun="All")
-    assert validated(CheckpointEval, kept, "kept").spec == validated(CheckpointEval, values, "given").spec
 
 
 def test_defaults_are_served(place: Place) -> None:

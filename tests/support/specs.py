@@ -1,7 +1,8 @@
-"""Specs of CheckpointEvals for hypothesis: mostly right, with values at each bound and a hostile one here and there."""
+"""Specs of every kind for hypothesis: mostly right, with values at each bound and a hostile one here and there."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -55,6 +56,31 @@ def uris() -> Values:
     return _mostly(right, st.sampled_from((*wrong, "s3://" + "b" * 2044)))
 
 
+def queues() -> Values:
+    right = st.sampled_from(("https://sqs.eu-central-1.amazonaws.com/123456789012/q", "http://localhost:9324/0/q.fifo"))
+    wrong = (
+        "",
+        "sqs.amazonaws.com/1/q",
+        "https://host",
+        "https://host/",
+        "https://key:word@host/1/q",
+        "https://host/1/q?Action=DeleteQueue",
+        "https://host/1/q#x",
+        "https://host/1/a b",
+        "https://host/1/a\u00a0b",
+        "https://ho\u2028st/1/q",
+        "https://host/1/q\n",
+        "https://host/1/q\x0b",
+        "https://host/1/" + "q" * 1009,
+    )
+    return _mostly(right, st.sampled_from((*wrong, "https://host/1/" + "q" * 1010)) | st.text())
+
+
+def file_names() -> Values:
+    wrong = ("", "a/b", "/", "../x", "\u00e9" * 255, "\u00e9" * 256, "a\nb", ".", "..", "a\0")
+    return _mostly(st.sampled_from(("_SUCCESS", "a b", ".metadata.json")), st.sampled_from(wrong) | st.text())
+
+
 def booleans() -> Values:
     return _mostly(st.booleans(), st.sampled_from(("yes", 0, 1)))
 
@@ -105,33 +131,20 @@ def _template() -> Values:
     return st.fixed_dictionaries({}, optional={"metadata": st.none() | metadata, "spec": st.none() | spec})
 
 
-def specs() -> Values:
-    """A spec as plain values. Nulls stand only where the model and the API server treat them alike; engine arguments
-    are such as the command takes, for the API server knows nothing of their names."""
-    select = block(
-        {},
-        {
-            "steps": _list(integers(0, 5)),
-            "every": integers(1, 10**6),
-            "last": integers(1, 7),
-            "from": integers(0, 10),
-            "to": integers(5, 20),
-        },
-    )
+def _checkpoint_files() -> dict[str, Values]:
+    return {
+        "positions": a_map(texts(256), _position(pinned=False)),
+        "positionsFrom": block({"configMap": names(253)}, {}),
+        "tokenizer": uris(),
+        "allowPickle": booleans(),
+    }
+
+
+def _evaluation_template() -> tuple[dict[str, Values], dict[str, Values]]:
+    """What is required of an evaluation besides its checkpoints, and what may be there."""
     task = block(
         {"task": names(128), "domain": _mostly(st.sampled_from(("exam", "a-b")), names(64))},
         {"shots": integers(0, 5, 64) | st.none(), "limit": integers(1, 100, 10**9) | st.none()},
-    )
-    checkpoints = block(
-        {"uri": uris()},
-        {
-            "select": select,
-            "pinned": _list(_position(pinned=True)),
-            "positions": a_map(texts(256), _position(pinned=False)),
-            "positionsFrom": block({"configMap": names(253)}, {}),
-            "tokenizer": uris(),
-            "allowPickle": booleans(),
-        },
     )
     suite = block({"name": names(128)}, {"tasks": _list(task), "configMap": names(253), "datasets": uris()})
     engine = block(
@@ -160,15 +173,85 @@ def specs() -> Values:
         {"name": names(128)},
         {"family": names(128), "parameters": integers(1, 10**15), "strategy": a_map(texts(256), texts(256))},
     )
-    return block(
-        {"run": run, "checkpoints": checkpoints, "suite": suite},
+    return {"run": run, "suite": suite}, {
+        "engine": engine,
+        "pods": pods,
+        "queueName": names(63),
+        "priorityClassName": names(63),
+        "results": uris(),
+        "ttlSecondsAfterFinished": integers(0, 604_800),
+    }
+
+
+def evaluation_specs() -> Values:
+    """A CheckpointEval's spec as plain values. Nulls stand only where the model and the API server treat them alike;
+    engine arguments are such as the command takes, for the API server knows nothing of their names."""
+    select = block(
+        {},
         {
-            "engine": engine,
-            "pods": pods,
-            "queueName": names(63),
-            "priorityClassName": names(63),
-            "results": uris(),
-            "suspend": booleans(),
-            "ttlSecondsAfterFinished": integers(0, 604_800),
+            "steps": _list(integers(0, 5)),
+            "every": integers(1, 10**6),
+            "last": integers(1, 7),
+            "from": integers(0, 10),
+            "to": integers(5, 20),
         },
     )
+    checkpoints = block(
+        {"uri": uris()}, {"select": select, "pinned": _list(_position(pinned=True)), **_checkpoint_files()}
+    )
+    required, optional = _evaluation_template()
+    return block(required | {"checkpoints": checkpoints}, optional | {"suspend": booleans()})
+
+
+def source_specs() -> Values:
+    """A CheckpointSource's spec as plain values."""
+    select = block({}, {"every": integers(1, 10**6), "from": integers(0, 10), "to": integers(5, 20)})
+    complete = block({}, {"marker": file_names(), "settleSeconds": integers(0, 60, 86_400)})
+    history = block({}, {"succeeded": integers(0, 10, 1000), "failed": integers(0, 1000)})
+    return block(
+        {"uri": uris(), "template": block(*_evaluation_template())},
+        {
+            "pollSeconds": integers(5, 60, 86_400),
+            "fullWalkSeconds": integers(60, 3600, 2_592_000),
+            "sqs": queues(),
+            "complete": complete,
+            "select": select,
+            "checkpoints": block({}, _checkpoint_files()),
+            "batch": integers(1, 8, 1024),
+            "maxWaitSeconds": integers(0, 600, 86_400),
+            "history": history,
+            "suspend": booleans(),
+        },
+    )
+
+
+def analysis_specs() -> Values:
+    """A TrajectoryAnalysis's spec as plain values."""
+    named = _list(names(128))
+    runs = st.one_of(
+        block({"names": named}, {}),
+        block({"families": named}, {}),
+        block({"all": _mostly(st.just(True), booleans())}, {}),
+        _rarely(block({}, {"names": named, "families": named, "all": booleans()}), block({"names": named}, {})),
+    )
+    pods = block({}, {"serviceAccountName": names(253), "secretName": names(253), "template": _template()})
+    return block(
+        {"runs": runs},
+        {
+            "results": uris(),
+            "horizon": a_map(names(128), integers(1, 10**12, 10**18)),
+            "references": _list(uris()) | st.just([]),
+            "debounceSeconds": integers(0, 120, 86_400),
+            "maxWaitSeconds": integers(0, 120, 1800, 604_800),
+            "pods": pods,
+            "history": integers(1, 5, 100),
+            "suspend": booleans(),
+        },
+    )
+
+
+SPECS: dict[str, Callable[[], Values]] = {
+    "CheckpointEval": evaluation_specs,
+    "CheckpointSource": source_specs,
+    "TrajectoryAnalysis": analysis_specs,
+}

@@ -143,9 +143,9 @@ StoreUri = Annotated[
 ]
 """`s3://bucket/prefix/` or, on one machine, `file:///folder/`."""
 
-_QUEUE = r"^https?://[^/@?#\s]+/[^@?#\s]+$"
+_QUEUE = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/[A-Za-z0-9._~/-]+$"
 QueueUrl = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=_QUEUE)]
-"""The URL of an SQS queue."""
+"""The URL of an SQS queue, without credentials and query."""
 
 _FILE = r"^[^/]+$"
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_FILE)]

@@ -79,8 +79,8 @@ class TemplateSpec(TemplatePart):
     node_selector: dict[LabelKey, PodLabel | None] | None = _open("Labels that a node must have. Default: none.", 64)
     tolerations: list[dict[str, Any]] | None = _open("Taints that the pods bear with. Default: none.", 64)
     containers: list[NamedPart] | None = _open(
-        "Containers, merged by name over the operator's: change the one called evaluator (resources, env, image, …), "
-        "or add others. Default: the operator's.",
+        "Containers, merged by name over the operator's: change its own (evaluator; in a TrajectoryAnalysis: analysis) "
+        "by resources, env, image and so on, or add others. Default: the operator's.",
         16,
     )
     init_containers: list[NamedPart] | None = _open("Init containers, merged by name. Default: none.", 16)

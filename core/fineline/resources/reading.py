@@ -6,7 +6,7 @@ A file holds what `kubectl apply` takes: one or several documents, Fineline's ki
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
@@ -29,6 +29,12 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "TrajectoryAnalysis": TrajectoryAnalysis,
 }
 _KINDS = (*_MODELS, "ConfigMap")
+_COMMANDS = {
+    "CheckpointEval": "`fineline run`",
+    "CheckpointSource": "`fineline watch`",
+    "TrajectoryAnalysis": "the operator alone (here `fineline analyze` does the same)",
+}
+"""Who takes a file with that kind."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -89,7 +95,7 @@ def read_resources(path: Path, needed: str = "CheckpointEval") -> ResourceFile:
         else:
             raise SpecError(f"{path}: kind: is {kind!r}; known here are {', '.join(_KINDS[:-1])} and {_KINDS[-1]}")
     if not resources[needed]:
-        raise SpecError(f"{path}: holds no {needed}; start with examples/ or docs/reference/{needed.lower()}.md")
+        raise SpecError(f"{path}: holds no {needed}{_what_to_do(needed, resources)}")
     return ResourceFile(
         path,
         tuple(resources["CheckpointEval"]),
@@ -97,6 +103,13 @@ def read_resources(path: Path, needed: str = "CheckpointEval") -> ResourceFile:
         tuple(resources["TrajectoryAnalysis"]),
         config_maps,
     )
+
+
+def _what_to_do(needed: str, resources: Mapping[str, Sequence[Any]]) -> str:
+    others = [f"a {kind}, which {_COMMANDS[kind]} takes" for kind, found in resources.items() if found]
+    if others:
+        return f", but {' and '.join(others)}"
+    return f"; start with examples/ or docs/reference/{needed.lower()}.md"
 
 
 def validated(model: type[Model], values: Mapping[str, Any], origin: str) -> Model:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from fineline.resources.fields import IMMUTABLE_FIELDS
+from fineline.resources.fields import IMMUTABLE_FIELDS, PATTERN_WORDS
 
 _KEPT = (
     "type", "description", "default", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems",
@@ -59,7 +59,10 @@ class _Structural:
         return result
 
     def _map(self, node: dict[str, Any]) -> dict[str, Any]:
-        values = node.get("additionalProperties", True)
+        # Names with a pattern: the values stand under it, and only one is ever given.
+        pattern, values = next(
+            iter(node.get("patternProperties", {}).items()), (None, node.get("additionalProperties", True))
+        )
         if values is True and "maxProperties" not in node:
             return {_FREE: True}
         # Free values are a map of free values, not a free object: so CEL sees when a key was renamed. And null is a
@@ -72,11 +75,20 @@ class _Structural:
         if free or "maxLength" not in keys:
             return {"additionalProperties": child}
         least, most = keys.get("minLength", 0), keys["maxLength"]
-        rule = {
-            "rule": f"self.all(key, {least} <= size(key) && size(key) <= {most})",
-            "message": f"names have {least} to {most} characters",
-        }
-        return {"additionalProperties": child, "x-kubernetes-validations": [rule]}
+        rules = [
+            {
+                "rule": f"self.all(key, {least} <= size(key) && size(key) <= {most})",
+                "message": f"names have {least} to {most} characters",
+            }
+        ]
+        if pattern is not None:
+            rules.append(
+                {
+                    "rule": f"self.all(key, key.matches('{pattern}'))",
+                    "message": f"names {PATTERN_WORDS[pattern]}",
+                }
+            )
+        return {"additionalProperties": child, "x-kubernetes-validations": rules}
 
     def _set_default(self, result: dict[str, Any]) -> None:
         default = result.pop("default", None)

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fineline.errors import SpecError
-from fineline.resources import CheckpointEval, read_resources, validated
+from fineline.resources import read_resources, validated
 from support.evaluations import evaluation, evaluation_values
+from support.resources import KIND, NAMES, resource_values
 
 
 def write(folder: Path, *documents: Any) -> Path:
@@ -22,9 +23,9 @@ def write(folder: Path, *documents: Any) -> Path:
     return path
 
 
-def refusal(**spec: Any) -> str:
+def refusal(kind: str = "CheckpointEval", **spec: Any) -> str:
     with pytest.raises(SpecError) as caught:
-        validated(CheckpointEval, evaluation_values(**spec), "eval.yaml")
+        validated(KIND[kind].model, resource_values(kind, **spec), "eval.yaml")
     return str(caught.value)
 
 
@@ -91,6 +92,49 @@ def test_a_wrong_field_is_named_with_what_would_be_right(spec: dict[str, Any], p
     assert "\n" not in message
 
 
+SOURCE, ANALYSIS = "CheckpointSource", "TrajectoryAnalysis"
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "path", "says"),
+    [
+        (SOURCE, {"uri": "pretrain/tiny"}, "spec.uri", "s3://bucket/prefix/ or file:///folder/"),
+        (SOURCE, {"checkpoints__uri": "s3://b/"}, "spec.checkpoints.uri", "unknown field; known here: positions"),
+        (SOURCE, {"pollSeconds": 1}, "spec.pollSeconds", "greater than or equal to 5"),
+        (SOURCE, {"fullWalkSeconds": 0}, "spec.fullWalkSeconds", "greater than or equal to 60"),
+        (SOURCE, {"complete": {"marker": "done/_SUCCESS"}}, "spec.complete.marker", "the name of a file, without `/`"),
+        (SOURCE, {"complete": {"settle": 5}}, "spec.complete.settle", "did you mean settleSeconds?"),
+        (SOURCE, {"sqs": "arn:aws:sqs:eu:1:q"}, "spec.sqs", "must be the URL of an SQS queue: https://sqs."),
+        (SOURCE, {"select": {"last": 3}}, "spec.select.last", "known here: every, from, to"),
+        (SOURCE, {"batch": 0}, "spec.batch", "greater than or equal to 1"),
+        (SOURCE, {"template__run": {"name": "../x"}}, "spec.template.run.name", "letters, digits"),
+        (SOURCE, {"template__checkpoints": {}}, "spec.template.checkpoints", "unknown field"),
+        (SOURCE, {"template__suspend": True}, "spec.template.suspend", "unknown field"),
+        (SOURCE, {"run": {"name": "x"}}, "spec.run", "unknown field; known here: uri, template, pollSeconds"),
+        (ANALYSIS, {"runs": {}}, "spec.runs", "needs one of names, families and all"),
+        (ANALYSIS, {"runs": {"all": False}}, "spec.runs", "all must be true, or left out"),
+        (ANALYSIS, {"runs": {"names": ["a/b"]}}, "spec.runs.names[0]", "letters, digits"),
+        (ANALYSIS, {"horizon": {"tiny": 1e12}}, "spec.horizon.tiny", "integer"),
+        (ANALYSIS, {"horizon": {"a b": 1}}, "spec.horizon.a b", "letters, digits"),
+        (ANALYSIS, {"debounceSeconds": 3600}, "spec", "maxWaitSeconds is shorter than debounceSeconds"),
+        (ANALYSIS, {"references": ["evals"]}, "spec.references[0]", "s3://bucket/prefix/ or file:///folder/"),
+        (ANALYSIS, {"pods": {"parallelism": 2}}, "spec.pods.parallelism", "unknown field"),
+    ],
+)
+def test_a_wrong_field_of_a_source_or_an_analysis_is_named(
+    kind: str, spec: dict[str, Any], path: str, says: str
+) -> None:
+    message = refusal(kind, **spec)
+    assert message.startswith(f"eval.yaml: {path}: ")
+    assert says in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("url", ["https://key:secret@sqs.eu.amazonaws.com/1/q", "https://host/1/q?X-Amz-Signature=1"])
+def test_a_queue_is_named_without_credentials(url: str) -> None:
+    assert refusal(SOURCE, sqs=url).startswith("eval.yaml: spec.sqs: must be the URL of an SQS queue")
+
+
 def test_credentials_in_a_uri_are_refused_and_not_repeated() -> None:
     told = refusal(checkpoints__uri="s3://AKIAKEY:topsecret@bucket/prefix/")
     assert told.startswith("eval.yaml: spec.checkpoints.uri: the bucket must stand alone")
@@ -110,10 +154,31 @@ def test_a_file_may_hold_several_evaluations_and_the_config_maps_they_name(tmp_p
     assert found.config_maps == {"mine": {"suite.yaml": "tasks: []"}}
 
 
+def test_a_file_may_hold_every_kind(tmp_path: Path) -> None:
+    path = write(tmp_path, *(resource_values(kind) for kind in NAMES))
+    for kind in NAMES:
+        found = read_resources(path, needed=kind)
+        assert [len(found.evals), len(found.sources), len(found.analyses)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("there", "needed", "says"),
+    [
+        ("CheckpointSource", "CheckpointEval", "but a CheckpointSource, which `fineline watch` takes"),
+        ("CheckpointEval", "CheckpointSource", "but a CheckpointEval, which `fineline run` takes"),
+        ("TrajectoryAnalysis", "CheckpointEval", "but a TrajectoryAnalysis, which the operator alone"),
+    ],
+)
+def test_a_file_with_another_kind_alone_says_who_takes_it(tmp_path: Path, there: str, needed: str, says: str) -> None:
+    with pytest.raises(SpecError, match=rf"eval\.yaml: holds no {needed}, ") as caught:
+        read_resources(write(tmp_path, resource_values(there)), needed=needed)
+    assert says in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "holds no CheckpointEval"),
+        ("", "holds no CheckpointEval; start with examples/ or docs/reference/checkpointeval.md"),
         ("[1, 2]", "a mapping is expected"),
         ("kind: Pod", "kind: is 'Pod'"),
         ("a: [", "not valid YAML at line"),
@@ -140,12 +205,29 @@ def test_a_missing_file_and_one_that_is_no_text_are_told(tmp_path: Path) -> None
         read_resources(tmp_path)
 
 
+PLACES = {
+    "CheckpointEval": ("run", "checkpoints", "suite", "engine", "pods", "results", "run__strategy"),
+    "CheckpointSource": (
+        "uri",
+        "template",
+        "complete",
+        "select",
+        "checkpoints",
+        "history",
+        "sqs",
+        "checkpoints__positions",
+    ),
+    "TrajectoryAnalysis": ("runs", "runs__names", "results", "horizon", "references", "pods", "debounceSeconds"),
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
 @given(
-    st.recursive(
+    value=st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c)
     )
 )
-def test_no_value_in_the_spec_crashes_the_reader(value: Any) -> None:
-    for path in ("run", "checkpoints", "suite", "engine", "pods", "results", "run__strategy", "checkpoints__positions"):
+def test_no_value_in_the_spec_crashes_the_reader(kind: str, value: Any) -> None:
+    for path in PLACES[kind]:
         with suppress(SpecError):
-            validated(CheckpointEval, evaluation_values(**{path: value}), "eval.yaml")
+            validated(KIND[kind].model, resource_values(kind, **{path: value}), "eval.yaml")
