@@ -19,15 +19,11 @@ from typing import NoReturn
 from fineline import __version__
 from fineline.errors import FinelineError, SpecError
 from fineline_operator import logs
+from fineline_operator.acting import Acting, first
 from fineline_operator.api import Api, load_configuration
-from fineline_operator.evaluations.reconcile import Reconciler
 from fineline_operator.health import Health
 from fineline_operator.leadership import Leadership, own_identity, own_namespace
-from fineline_operator.queue import Key, Queue
 from fineline_operator.settings import OperatorSettings, read_settings
-from fineline_operator.threads import Threads
-from fineline_operator.watching import Watching
-from fineline_operator.world import EvaluationKnown, World
 
 logger = logging.getLogger("fineline_operator.main")
 
@@ -68,6 +64,8 @@ class _Operator:
             loop.call_soon_threadsafe(self._acquired.set)
 
         self._take_signals()
+        configuration = await load_configuration(self._kubeconfig)
+        api = Api(configuration)
         beating = asyncio.create_task(self._beats())
         leadership = Leadership(
             name=self._settings.lease.name,
@@ -82,55 +80,15 @@ class _Operator:
         logger.info("fineline-operator %s starts as %s", __version__, self._identity)
         health.start()
         leadership.start()
-        await _first(self._acquired, self._stop)
+        await first(self._acquired, self._stop)
         if not self._stop.is_set():
-            await self._act()
+            await Acting(configuration, api, self._settings, self._take_signals).run(self._stop)
+        await api.close()
         await asyncio.to_thread(leadership.release)
         beating.cancel()
         health.stop()
         logger.info("stopped")
         return 0
-
-    async def _act(self) -> None:
-        """Watch and look at what is to be looked at, until asked to stop."""
-        configuration = await load_configuration(self._kubeconfig)
-        api = Api(configuration)
-        threads = Threads()
-
-        def wake(key: Key, delay: float) -> None:
-            queue.wake(key, delay)
-
-        def gone(known: EvaluationKnown) -> None:
-            queue.forget(known.key)
-            reconciler.forget(known.uid)
-
-        world = World(wake, max_active=self._settings.max_active, gone=gone)
-        reconciler = Reconciler(api, world, self._settings, threads)
-        queue = Queue(
-            reconciler,
-            lane_of=world.lane_of,
-            unfinished=world.unfinished,
-            resync_seconds=self._settings.resync_seconds,
-        )
-        watching = Watching(
-            configuration,
-            api,
-            world,
-            namespaces=self._settings.namespaces,
-            check_seconds=self._settings.resync_seconds,
-            after_start=self._take_signals,
-        )
-        ready = asyncio.Event()
-        watch = asyncio.create_task(watching.run(ready))
-        await _first(ready, self._stop)
-        if not self._stop.is_set():
-            queue.start()
-            await _first(self._stop, watch)
-        logger.info("stopping: what is being done is ended first")
-        watch.cancel()
-        await asyncio.gather(watch, queue.stop(), return_exceptions=True)
-        threads.close()
-        await api.close()
 
     def _health(self, leadership: Leadership) -> Health:
         port = self._settings.health_port
@@ -149,18 +107,6 @@ class _Operator:
         while True:
             self._beat = time.monotonic()
             await asyncio.sleep(1)
-
-
-async def _first(*what: asyncio.Event | asyncio.Task[None]) -> None:
-    """Wait until one of the events is set or one of the tasks has ended; tasks are left running."""
-    waits = [
-        asyncio.ensure_future(item.wait() if isinstance(item, asyncio.Event) else asyncio.wait([item])) for item in what
-    ]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
 
 
 def _exit(code: int) -> NoReturn:

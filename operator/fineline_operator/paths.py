@@ -6,12 +6,26 @@ from typing import Literal
 
 from fineline.resources.fields import GROUP, VERSION
 
-Resource = Literal["checkpointevals", "jobs", "configmaps", "pods", "events", "namespaces", "workloads", "localqueues"]
+Resource = Literal[
+    "checkpointevals",
+    "checkpointsources",
+    "trajectoryanalyses",
+    "jobs",
+    "configmaps",
+    "pods",
+    "events",
+    "namespaces",
+    "workloads",
+    "localqueues",
+]
 
+_FINELINE = f"/apis/{GROUP}/{VERSION}"
 _KUEUE = "/apis/kueue.x-k8s.io/v1beta2"
 
 _PREFIXES: dict[Resource, str] = {
-    "checkpointevals": f"/apis/{GROUP}/{VERSION}",
+    "checkpointevals": _FINELINE,
+    "checkpointsources": _FINELINE,
+    "trajectoryanalyses": _FINELINE,
     "jobs": "/apis/batch/v1",
     "configmaps": "/api/v1",
     "pods": "/api/v1",

@@ -1,4 +1,4 @@
-"""Watches CheckpointEvals and their Jobs, and tells `World`. This module alone knows kopf.
+"""Watches our kinds and their Jobs, and tells `World`. This module alone knows kopf.
 
 kopf runs in the operator's own loop and does one thing: list and watch, calling `on.event`. No timers, daemons, change
 handlers or indices: those write finalizers and annotations, and a barrier of indices would keep every body of the first
@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -20,11 +20,10 @@ import kopf
 
 from fineline.resources.fields import GROUP, VERSION
 from fineline_operator import metrics
-from fineline_operator.api import Api, ApiError, Configuration, Forbidden, NotFound, open_session, path_of
-from fineline_operator.jobs.ownership import OWNER_LABEL
-from fineline_operator.jobs.seen import job_seen
+from fineline_operator.api import Api, ApiError, Configuration, open_session, path_of
+from fineline_operator.lists import CHUNK, KIND_OF, OURS, Lists
 from fineline_operator.paths import Resource, resource_of
-from fineline_operator.world import KIND, JobKnown, World, evaluation_known
+from fineline_operator.world import World, job_known, key_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +33,8 @@ WATCH_SECONDS = 30
 SILENCE_SECONDS = 35.0
 """A watch of which nothing comes for so long was cut silently."""
 
-CHUNK = 500
 BEGIN_SECONDS = 15
 CRD_SECONDS = 5.0
-_RESOURCES: tuple[Resource, ...] = ("checkpointevals", "jobs")
 
 
 class Watching:
@@ -54,17 +51,17 @@ class Watching:
         after_start: Callable[[], None] = lambda: None,
     ) -> None:
         self._configuration = configuration
-        self._api = api
+        self._lists = Lists(api, world, namespaces)
         self._world = world
         self._namespaces = tuple(namespaces)
         self._check_seconds = check_seconds
         self._after_start = after_start
-        self._heard: dict[str, float] = dict.fromkeys(_RESOURCES, time.monotonic())
+        self._resources: tuple[Resource, ...] = ()
+        self._heard: dict[str, float] = {}
         self._asked: dict[str, float] = {}
         self._listed_again = asyncio.Event()
-        for resource in _RESOURCES:
-            metrics.WATCH_AGE.labels(resource).set_function(partial(self._age, resource))
-            metrics.OBJECTS.labels(resource).set_function(partial(self._count, resource))
+        for resource, kind in {**KIND_OF, "jobs": "Job"}.items():
+            metrics.OBJECTS.labels(resource).set_function(partial(world.count, kind))
 
     async def run(self, ready: asyncio.Event) -> None:
         """Watch until cancelled. `ready` is set once all that exists is known.
@@ -74,8 +71,8 @@ class Watching:
         pause = _pauses()
         while True:
             try:
-                await self._kinds_are_known()
-                await self._read_all()
+                self._resources = await self._kinds_to_watch()
+                await self._lists.read_all(self._resources)
                 ready.set()
                 logger.info("watching %s", ", ".join(self._namespaces) if self._namespaces else "all namespaces")
                 await self._watch()
@@ -83,80 +80,54 @@ class Watching:
                 problem = str(error)
             except Exception as error:  # noqa: BLE001 - kopf ends with many kinds, and none must end the operator
                 problem = f"{type(error).__name__}: {error}"
+            else:
+                continue  # a kind has come that was missing
             seconds = next(pause)
             logger.error("watching ended, and starts anew in %.0f s: %s", seconds, problem)
             await asyncio.sleep(seconds)
 
-    def _count(self, resource: str) -> int:
-        return self._world.counts()[resource]
+    async def _kinds_to_watch(self) -> tuple[Resource, ...]:
+        """Those that the API server knows: kopf asks for them once, at its start.
 
-    def _age(self, resource: str) -> float:
-        return time.monotonic() - self._heard[resource]
-
-    async def _kinds_are_known(self) -> None:
-        """Wait until the CheckpointEval's CRD is there: kopf asks for it once, at its start."""
+        Without any there is nothing to do but wait. Where only some are missing, the others are served meanwhile: Helm
+        does not upgrade CRDs, and an operator that is newer than they are must not stop the evaluations that run.
+        """
         while True:
-            try:
-                found = await self._api.get(f"/apis/{GROUP}/{VERSION}")
-            except NotFound:
-                found = {}
-            if any(item.get("name") == "checkpointevals" for item in found.get("resources") or ()):
-                return
-            logger.error(
-                "the API server knows no %s of %s/%s: install Fineline's CRDs (looked for again in %.0f s)",
-                KIND, GROUP, VERSION, CRD_SECONDS,
-            )  # fmt: skip
+            there = await self._lists.served()
+            missing = [kind for resource, kind in KIND_OF.items() if resource not in there]
+            if missing:
+                logger.error(
+                    "the API server knows no %s of %s/%s: install Fineline's CRDs (looked for again every %.0f s%s)",
+                    " and no ".join(missing), GROUP, VERSION, CRD_SECONDS,
+                    "; the other kinds are served meanwhile" if there else "",
+                )  # fmt: skip
+            if there:
+                return there
             await asyncio.sleep(CRD_SECONDS)
 
-    async def _read_all(self) -> None:
-        """All that exists, before anything is decided: whose turn it is depends on the others."""
-        began_empty = not len(self._world)
-        await self._in_each_namespace(self._read)
-        if not began_empty:
-            await self._drop_what_is_gone()
-
-    async def _read(self, namespace: str) -> None:
-        async for body in self._api.list(path_of("checkpointevals", namespace), limit=CHUNK):
-            self._world.put_evaluation(evaluation_known(body))
-        async for body in self._api.list(path_of("jobs", namespace), label_selector=OWNER_LABEL, limit=CHUNK):
-            self._put_job(body)
-
-    async def _in_each_namespace(self, do: Callable[[str], Awaitable[None]]) -> None:
-        """A namespace that is gone took the operator's rights in it along: that must not keep it from the others."""
-        namespaces = self._namespaces or ("",)
-        refusals: list[Forbidden] = []
-        for namespace in namespaces:
+    async def _missing_kinds_come(self) -> None:
+        """Ends when the API server knows another kind than at the start; never where it knew all."""
+        while len(self._resources) < len(KIND_OF):
+            await asyncio.sleep(CRD_SECONDS)
             try:
-                await do(namespace)
-            except Forbidden as error:
-                refusals.append(error)
-                logger.error("the namespace %s is left out: %s", namespace or "*", error)  # noqa: TRY400 - it names all
-        if len(refusals) == len(namespaces):
-            raise refusals[0]
+                if set(await self._lists.served()) - set(self._resources):
+                    return
+            except ApiError as error:
+                logger.warning("could not look for missing kinds: %s", error)
+        await asyncio.Event().wait()
 
-    async def _drop_what_is_gone(self) -> None:
-        """A watch that starts from a new list says nothing of what was deleted before it: compare with what is there.
+    def _measure(self, watched: Collection[str]) -> None:
+        """Watch ages of what is watched, and of nothing else."""
+        now = time.monotonic()
+        self._heard = {resource: self._heard.get(resource, now) for resource in watched}
+        for resource in (*KIND_OF, "jobs"):
+            if resource in watched:
+                metrics.WATCH_AGE.labels(resource).set_function(partial(self._age, resource))
+            else:
+                metrics.WATCH_AGE.remove(resource)
 
-        Only what was known before the list began may be missing from it.
-        """
-        evaluations, jobs = self._world.evaluations(), self._world.jobs()
-
-        async def compare(namespace: str) -> None:
-            found: set[str] = set()
-            async for body in self._api.list(path_of("checkpointevals", namespace), limit=CHUNK, metadata_only=True):
-                found.add(body["metadata"]["uid"])
-            async for body in self._api.list(
-                path_of("jobs", namespace), label_selector=OWNER_LABEL, limit=CHUNK, metadata_only=True
-            ):
-                found.add(body["metadata"]["uid"])
-            for key, evaluation in evaluations.items():
-                if namespace in ("", key.namespace) and evaluation.uid not in found:
-                    self._world.drop_evaluation(key, evaluation.uid)
-            for place, job in jobs.items():
-                if namespace in ("", place[0]) and job.seen.uid not in found:
-                    self._world.drop_job(*place, job.seen.uid)
-
-        await self._in_each_namespace(compare)
+    def _age(self, resource: str) -> float:
+        return time.monotonic() - self._heard.get(resource, time.monotonic())
 
     async def _check(self) -> None:
         """Every so often, and soon after kopf has listed again."""
@@ -168,14 +139,15 @@ class Watching:
                 pass
             self._listed_again.clear()
             try:
-                await self._drop_what_is_gone()
+                await self._lists.drop_what_is_gone(self._resources)
             except ApiError as error:
                 logger.warning("could not compare with what is there: %s", error)
 
     async def _all_kinds_are_watched(self) -> None:
         """Kopf asks once what kinds there are. An API server that has just started may not know all of them yet, and
         kopf would then watch nothing for ever."""
-        expected = {path_of(resource, namespace) for resource in _RESOURCES for namespace in self._namespaces or ("",)}
+        resources: tuple[Resource, ...] = (*self._resources, "jobs")
+        expected = {path_of(resource, namespace) for resource in resources for namespace in self._namespaces or ("",)}
         for _ in range(BEGIN_SECONDS * 10):
             if expected <= self._asked.keys():
                 await asyncio.Event().wait()
@@ -184,8 +156,12 @@ class Watching:
         raise RuntimeError(f"within {BEGIN_SECONDS} s nothing was asked for at {missing}")
 
     async def _watch(self) -> None:
+        """Returns where a kind has come that was missing; raises whatever else ends it."""
         self._asked.clear()
+        self._measure((*self._resources, "jobs"))
+        missing = asyncio.create_task(self._missing_kinds_come())
         tasks = [
+            missing,
             *await kopf.spawn_tasks(
                 registry=self._registry(),
                 settings=_settings(),
@@ -206,6 +182,8 @@ class Watching:
             await asyncio.wait(tasks, timeout=10)
         for task in done:
             task.result()
+        if missing in done:
+            return
         raise RuntimeError("kopf ended without saying why")
 
     def _registry(self) -> kopf.OperatorRegistry:
@@ -216,14 +194,16 @@ class Watching:
             session = open_session(self._configuration, middlewares=(self._listen,))
             return kopf.AiohttpSession(server=self._configuration.host, aiohttp_session=session)
 
-        @kopf.on.event(GROUP, VERSION, "checkpointevals", registry=registry)
-        async def evaluation_event(event: kopf.RawEvent, **_: object) -> None:
-            metrics.WATCH_EVENTS.labels("checkpointevals").inc()
-            known = evaluation_known(cast("Mapping[str, Any]", event["object"]))
+        async def object_event(event: kopf.RawEvent, resource: kopf.Resource, **_: object) -> None:
+            metrics.WATCH_EVENTS.labels(resource.plural).inc()
+            kind, body = KIND_OF[cast("Resource", resource.plural)], cast("Mapping[str, Any]", event["object"])
             if event["type"] == "DELETED":
-                self._world.drop_evaluation(known.key, known.uid)
+                self._world.drop(key_of(kind, body), body["metadata"]["uid"])
             else:
-                self._world.put_evaluation(known)
+                self._world.read(kind, body)
+
+        for watched in self._resources:
+            kopf.on.event(GROUP, VERSION, watched, registry=registry)(object_event)
 
         @kopf.on.event("batch", "v1", "jobs", registry=registry)
         async def job_event(event: kopf.RawEvent, **_: object) -> None:
@@ -232,17 +212,12 @@ class Watching:
             if event["type"] == "DELETED":
                 metadata = body["metadata"]
                 self._world.drop_job(metadata.get("namespace", ""), metadata["name"], metadata["uid"])
-            else:
-                self._put_job(body)
+                return
+            job = job_known(body)
+            if job is not None:
+                self._world.put_job(job)
 
         return registry
-
-    def _put_job(self, body: Mapping[str, Any]) -> None:
-        metadata = body["metadata"]
-        for owner in metadata.get("ownerReferences") or ():
-            if owner.get("controller") and owner.get("kind") == KIND:
-                known = JobKnown(metadata.get("namespace", ""), owner["uid"], owner["name"], job_seen(body))
-                self._world.put_job(known)
 
     async def _listen(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -342,7 +317,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     settings.networking.error_backoffs = _ForEver()
-    settings.watching.label_selectors["batch", "v1", "jobs"] = OWNER_LABEL
+    settings.watching.label_selectors["batch", "v1", "jobs"] = OURS
     settings.watching.chunk_size = CHUNK
     settings.watching.server_timeout = WATCH_SECONDS
     settings.watching.client_timeout = WATCH_SECONDS + 15

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from fineline_operator.api import Api, load_configuration, path_of
-from fineline_operator.jobs.ownership import OWNER_LABEL
+from fineline_operator.lists import Lists
 from fineline_operator.queue import Key
 from fineline_operator.watching import Watching
-from fineline_operator.world import World
+from fineline_operator.world import ANALYSIS, EVALUATION, SOURCE, World
 from support.api_faults import ApiProxy, api_proxy
 from support.control_plane import ControlPlane
 
@@ -45,8 +45,8 @@ class Seen:
         self.ready = asyncio.Event()
         self.world = World(lambda key, _: self.woken.append(key))
 
-    def key(self, name: str) -> Key:
-        return Key("CheckpointEval", self.namespace, name)
+    def key(self, name: str, kind: str = EVALUATION) -> Key:
+        return Key(kind, self.namespace, name)
 
     async def until(self, true: Callable[[], object], what: str, seconds: float = 30.0) -> None:
         for _ in range(int(seconds / 0.05)):
@@ -94,7 +94,7 @@ def job_of(owner: dict[str, Any], name: str) -> dict[str, Any]:
         "kind": "Job",
         "metadata": {
             "name": name,
-            "labels": {OWNER_LABEL: metadata["uid"]},
+            "labels": {"app.kubernetes.io/managed-by": "fineline-operator"},
             "ownerReferences": [
                 {
                     "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": metadata["name"],
@@ -107,6 +107,27 @@ def job_of(owner: dict[str, Any], name: str) -> dict[str, Any]:
             "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "evaluator", "image": "none"}]}},
         },
     }  # fmt: skip
+
+
+def source(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "fineline.dev/v1alpha1",
+        "kind": SOURCE,
+        "metadata": {"name": name},
+        "spec": {
+            "uri": "s3://pretrain/amber/",
+            "template": {"run": {"name": "amber"}, "suite": {"name": "fine-line"}, "results": "s3://evals/results/"},
+        },
+    }
+
+
+def analysis(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "fineline.dev/v1alpha1",
+        "kind": ANALYSIS,
+        "metadata": {"name": name},
+        "spec": {"runs": {"all": True}, "results": "s3://evals/results/"},
+    }
 
 
 async def asked(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -130,6 +151,35 @@ def test_what_exists_before_and_what_comes_after_is_known(
             await seen.until(lambda: not seen.world.jobs_of(first["metadata"]["uid"]), "the Job to be known as gone")
             await asked(admin.delete, f"{path}/second")
             await seen.until(lambda: not seen.world.evaluation(seen.key("second")), "the second to be known as gone")
+
+    asyncio.run(run())
+
+
+def test_sources_and_analyses_and_the_jobs_of_analyses_are_known_too(
+    cluster: ControlPlane, kubeconfig: Path, namespace: str
+) -> None:
+    async def run() -> None:
+        admin, jobs = cluster.admin, path_of("jobs", namespace)
+        sources, analyses = path_of("checkpointsources", namespace), path_of("trajectoryanalyses", namespace)
+        await asked(admin.create, sources, source("s"))
+        first = await asked(admin.create, analyses, analysis("t"))
+        await asked(admin.create, jobs, job_of(first, "t-job"))
+        foreign = job_of(first, "foreign")
+        del foreign["metadata"]["labels"]
+        await asked(admin.create, jobs, foreign)
+        async with watched(kubeconfig, namespace) as seen:
+            # The list: each new one, and the analysis once more for its Job.
+            assert seen.woken == [seen.key("s", SOURCE), seen.key("t", ANALYSIS), seen.key("t", ANALYSIS)]
+            assert [job.name for job in seen.world.jobs_of(first["metadata"]["uid"])] == ["t-job"]
+            wake = {"metadata": {"annotations": {"fineline.dev/wake": "1"}}}
+            await asked(admin.patch, f"{sources}/s", wake)
+            await seen.until(lambda: seen.woken[3:] == [seen.key("s", SOURCE)], "the source to be woken")
+            await asked(admin.delete, f"{sources}/s")
+            await asked(admin.delete, f"{jobs}/t-job")
+            await asked(admin.create, analyses, analysis("late"))
+            await seen.until(lambda: not seen.world.get(seen.key("s", SOURCE)), "the source to be known as gone")
+            await seen.until(lambda: not seen.world.jobs_of(first["metadata"]["uid"]), "the Job to be known as gone")
+            await seen.until(lambda: seen.world.get(seen.key("late", ANALYSIS)), "the late one to be known")
 
     asyncio.run(run())
 
@@ -273,3 +323,37 @@ def test_missing_crds_are_told_and_waited_for(
 
     asyncio.run(run())
     assert "install Fineline's CRDs" in caplog.text
+
+
+def test_evaluations_are_served_while_newer_kinds_are_missing_and_those_too_once_they_are_there(
+    cluster: ControlPlane,
+    kubeconfig: Path,
+    namespace: str,
+    proxy: ApiProxy,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An operator that was upgraded before its CRDs, which Helm leaves to a person."""
+    monkeypatch.setattr("fineline_operator.watching.CRD_SECONDS", 0.2)
+    known = Lists.served
+
+    async def only_evaluations(lists: Lists) -> tuple[str, ...]:
+        return tuple(resource for resource in await known(lists) if resource == "checkpointevals")
+
+    monkeypatch.setattr(Lists, "served", only_evaluations)
+
+    async def run() -> None:
+        await asked(cluster.admin.create, path_of("checkpointsources", namespace), source("s"))
+        async with watched(kubeconfig, namespace) as seen:
+            await asked(cluster.admin.create, path_of("checkpointevals", namespace), evaluation("a"))
+            await seen.until(lambda: seen.world.evaluation(seen.key("a")), "the CheckpointEval to be known")
+            assert "knows no CheckpointSource and no TrajectoryAnalysis of fineline.dev/v1alpha1" in caplog.text
+            assert not any("checkpointsources" in request.path for request in proxy.asked)
+            monkeypatch.setattr(Lists, "served", known)
+            await seen.until(lambda: seen.world.get(seen.key("s", SOURCE)), "the source to be known")
+            await asked(cluster.admin.create, path_of("trajectoryanalyses", namespace), analysis("t"))
+            await seen.until(lambda: seen.world.get(seen.key("t", ANALYSIS)), "the analysis to be known")
+            assert seen.world.evaluation(seen.key("a"))
+
+    asyncio.run(run())
+    assert "watching ended" not in caplog.text

@@ -88,8 +88,9 @@ class ApiProxy:
     def delay(self, method: str, path: str, seconds: float, *, times: int = 1) -> None:
         self.faults.append(Fault(method, path, times, seconds=seconds))
 
-    def expire_watches(self, *, times: int = 2) -> None:
-        """Tell the next watches that what they want to go on from is too old: a new list is needed."""
+    def expire_watches(self, *, times: int = 4) -> None:
+        """Tell the next watches that what they want to go on from is too old: a new list is needed. There is a watch
+        for each of the three kinds and one for Jobs."""
         self.faults.append(Fault("GET", "", times, expired_watch=True))
 
     def freeze(self) -> None:

@@ -231,7 +231,7 @@ class _OneLook:
             made = await self._own.actor.create_job(self._evaluation, self._facts, suspended=suspended)
             if isinstance(made, Problem):
                 return replace(self._observed, job_problem=made)
-            world.job_seen_now(self.seen.namespace, self.seen.uid, self.seen.name, made)
+            world.job_seen_now(self._key, self.seen.uid, made)
         return replace(self._observed, job=made, job_created=True)
 
     def _plan_seen(self) -> PlanSeen | None:
