@@ -486,3 +486,17 @@ def test_bodies_of_every_kind_that_lack_everything_can_still_be_told_of() -> Non
     empty: dict[str, Any] = {"metadata": {"name": "a", "namespace": "evals"}, "spec": None}
     assert source_known(empty).lane == "evals"
     assert analysis_known(empty).lane == "evals"
+
+
+def test_a_job_of_what_has_ended_wakes_nobody_unless_a_retry_is_asked_for() -> None:
+    woken = Woken()
+    world = World(woken)
+    world.put(evaluation_known(body("done", succeeded="True")))
+    world.put_job(job("done", finished="Complete"))
+    world.drop_job("evals", "done-job")
+    assert woken.taken() == []
+    again = {"annotations": {"fineline.dev/retry": "1"}}
+    world.put(evaluation_known(body("done", succeeded="True", metadata=again)))
+    assert woken.taken() == [("done", 0.0)]
+    world.put_job(job("done"))
+    assert [name for name, _ in woken.taken()] == ["done"]

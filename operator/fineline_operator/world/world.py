@@ -232,9 +232,10 @@ class World:
                 self._places.free()
 
     def _wake_owner(self, job: JobKnown, delay: float) -> None:
-        """Not where the owner is gone, and its Jobs follow it."""
+        """Not where the owner is gone, and its Jobs follow it; nor where it has ended: after a restart all that ended would
+        be looked at."""
         owner = self.get(job.owner)
-        if owner is not None and owner.uid == job.owner_uid:
+        if owner is not None and owner.uid == job.owner_uid and owner.unfinished:
             self._wake(job.owner, delay)
 
 
