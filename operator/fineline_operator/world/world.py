@@ -232,8 +232,8 @@ class World:
                 self._places.free()
 
     def _wake_owner(self, job: JobKnown, delay: float) -> None:
-        """Not where the owner is gone, and its Jobs follow it; nor where it has ended: after a restart all that ended would
-        be looked at."""
+        """Not where the owner is gone, and its Jobs follow it; nor where it has ended, or after a restart all that has
+        ended would be looked at."""
         owner = self.get(job.owner)
         if owner is not None and owner.uid == job.owner_uid and owner.unfinished:
             self._wake(job.owner, delay)
