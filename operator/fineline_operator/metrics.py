@@ -39,6 +39,12 @@ WATCH_AGE = Gauge(
     registry=REGISTRY,
 )  # fmt: skip
 WATCH_EVENTS = Counter("fineline_watch_events_total", "Events that came.", ["resource"], registry=REGISTRY)
+EVENTS = Counter(
+    "fineline_events_total",
+    "Notices of uploads, by how they came (webhook, sqs) and what came of them: woken, no_source, test, unchanged (an "
+    "object was only read or tagged), confirmation (of SNS), unknown, refused, too_large, too_many.",
+    ["via", "outcome"], registry=REGISTRY,
+)  # fmt: skip
 UNITS_PUBLISHED = Counter(
     "fineline_units_published_total", "Units whose results were seen to be committed.", registry=REGISTRY
 )

@@ -1,4 +1,4 @@
-"""A store's own credentials in a folder, as Kubernetes mounts a Secret: a file for each, which change when it does."""
+"""Credentials in a folder, as Kubernetes mounts a Secret: a file for each, which change when it does."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Keys:
 
 
 class CredentialFolder:
-    """The credentials in a folder, read again whenever its files have changed. `store` is named in errors.
+    """The credentials in a folder, read again whenever its files have changed. `owner` is named in errors.
 
     May be used by several threads: what is kept is replaced as a whole.
     """
 
-    def __init__(self, folder: str, store: str) -> None:
+    def __init__(self, folder: str, owner: str) -> None:
         self._folder = Path(folder)
-        self._store = store
+        self._owner = owner
         self._kept: tuple[_Stamp, Keys] | None = None
 
     def keys(self) -> Keys:
@@ -48,7 +48,7 @@ class CredentialFolder:
             if self._stamp() == stamp:  # else replaced between one file and the next: the keys would not fit together
                 self._kept = stamp, keys
                 return keys
-        raise StoreDenied(f"store {self._store}: its credentials in {self._folder} change again and again.")
+        raise StoreDenied(f"{self._owner}: its credentials in {self._folder} change again and again.")
 
     def _stamp(self) -> _Stamp:
         return tuple(self._stamp_of(name) for name in (ACCESS_KEY_FILE, SECRET_KEY_FILE, TOKEN_FILE))
@@ -68,7 +68,7 @@ class CredentialFolder:
     def _required(self, name: str) -> str:
         text = self._text(name)
         if not text:
-            raise StoreDenied(f"store {self._store}: {self._folder / name} is empty. Fill the Secret that is mounted.")
+            raise StoreDenied(f"{self._owner}: {self._folder / name} is empty. Fill the Secret that is mounted.")
         return text
 
     def _text(self, name: str) -> str:
@@ -77,6 +77,6 @@ class CredentialFolder:
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "not text"
             raise StoreDenied(
-                f"store {self._store}: no credentials in {self._folder}: {name} can't be read ({why}). "
+                f"{self._owner}: no credentials in {self._folder}: {name} can't be read ({why}). "
                 f"Mount a Secret with {ACCESS_KEY_FILE} and {SECRET_KEY_FILE} there."
             ) from error

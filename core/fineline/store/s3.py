@@ -1,4 +1,4 @@
-"""A bucket prefix as a store. This module and s3_client.py alone know boto3.
+"""A bucket prefix as a store. Of the stores' modules, this one, s3_client.py and aws_session.py know boto3.
 
 A call that fails in passing is tried again by botocore (standard mode: bounded, with jitter, slower when throttled).
 What it does not cover is tried again here: a body that was cut is resumed where it ended, a conditional write that met

@@ -7,20 +7,14 @@ says. An entry with credentials of its own takes neither profile, keys, endpoint
 from __future__ import annotations
 
 import os
-import threading
-from datetime import UTC, datetime
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import boto3
-import botocore.session
 from botocore.config import Config
-from botocore.credentials import CredentialProvider, CredentialResolver, Credentials, ReadOnlyCredentials
-from botocore.loaders import Loader, create_loader
-from botocore.utils import parse_timestamp
 
 from fineline.errors import SpecError
-from fineline.store.credentials import CredentialFolder
+from fineline.store.aws_session import MAKING, aws_session
 from fineline.store.patience import Patience
 from fineline.store.table import StoreEntry
 
@@ -37,7 +31,7 @@ def shared_client(patience: Patience, entry: StoreEntry | None) -> S3Client:
     environment = frozenset(
         (name, value) for name, value in os.environ.items() if name.startswith("AWS_") or name in _NETWORK
     )
-    with _making:
+    with MAKING:
         # A forked child must not share its parent's connections, so the process is part of the key.
         return _client(environment, os.getpid(), patience, entry)
 
@@ -52,17 +46,13 @@ def patience_of_environment() -> Patience:
     return Patience(attempts=int(attempts))
 
 
-_making = threading.Lock()
-
-
 @lru_cache(maxsize=_CLIENTS)
 def _client(
     environment: frozenset[tuple[str, str]], process: int, patience: Patience, entry: StoreEntry | None
 ) -> S3Client:
-    """Making a client is not safe in several threads, as using it is."""
     del process
     entry = entry or StoreEntry("")
-    session = _session(entry)
+    session = aws_session(entry.credentials, f"store {entry.prefix}")
     variables = dict(environment) if entry.credentials is None else {}
     profile = session.get_scoped_config()
     configured = variables.get("AWS_ENDPOINT_URL_S3") or variables.get("AWS_ENDPOINT_URL")
@@ -87,67 +77,3 @@ def _client(
     except ValueError as error:
         where = "AWS_ENDPOINT_URL" if entry.endpoint is None else f"store {entry.prefix}: endpoint"
         raise SpecError(f"{where}: {error}. Write it as https://host:port.") from error
-
-
-def _session(entry: StoreEntry) -> botocore.session.Session:
-    """A session of the environment's; for a store with credentials of its own one without the environment's profile,
-    files, region and keys."""
-    if entry.credentials is None:
-        session = botocore.session.Session()
-    else:
-        settings = {
-            "profile": None,
-            "region": None,
-            "config_file": os.devnull,
-            "credentials_file": os.devnull,
-            "ignore_configured_endpoint_urls": True,
-        }
-        fixed = {name: (None, None, value, None) for name, value in settings.items()}
-        session = botocore.session.Session(session_vars=fixed)
-        provider = _FolderProvider(CredentialFolder(entry.credentials, entry.prefix))
-        session.register_component("credential_provider", CredentialResolver([provider]))
-    session.register_component("data_loader", _service_models())
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
-    return session
-
-
-@cache
-def _service_models() -> Loader:
-    """What botocore knows of S3, read once for all clients: each would keep 12 MB of its own."""
-    return create_loader()
-
-
-class _FolderCredentials(Credentials):
-    """Asked before each request: so new keys in the folder are used at once."""
-
-    def __init__(self, folder: CredentialFolder) -> None:
-        super().__init__("", "", method=_FolderProvider.METHOD)
-        self._folder = folder
-
-    def get_frozen_credentials(self) -> ReadOnlyCredentials:
-        keys = self._folder.keys()
-        return ReadOnlyCredentials(keys.access_key, keys.secret_key, keys.session_token)
-
-
-class _FolderProvider(CredentialProvider):
-    METHOD = "fineline-folder"
-
-    def __init__(self, folder: CredentialFolder) -> None:
-        super().__init__()
-        self._folder = folder
-
-    def load(self) -> Credentials:
-        return _FolderCredentials(self._folder)
-
-
-def _timestamp(value: Any) -> datetime:
-    """Reads a listing's times twenty times faster than botocore's parser, and others as that does.
-
-    Times are two thirds of the cost of a listing otherwise.
-    """
-    if type(value) is str and value[-1:] == "Z":
-        try:
-            return datetime.fromisoformat(value)
-        except ValueError:
-            pass
-    return parse_timestamp(value).astimezone(UTC)
