@@ -12,7 +12,7 @@ from fineline.datasets import Mirror, read_mirror
 from fineline.errors import SpecError
 from fineline.plan.positions import POSITIONS_KEY, read_positions
 from fineline.resources import CheckpointEval
-from fineline.resources.checkpoint_eval import CheckpointEvalSpec, CheckpointFiles, Checkpoints, SuiteSpec
+from fineline.resources.checkpoint_eval import CheckpointEvalSpec, CheckpointFiles, SuiteSpec
 from fineline.results import UnitAddress, UnitState, run_states
 from fineline.store import StoredObject, StoreTable, open_store, split_uri
 from fineline.suites import CustomSuite, Suite, load, parse
@@ -53,7 +53,7 @@ def observe(
     spec = evaluation.spec
     checkpoints = spec.checkpoints
     suite = suite_of(spec.suite, suite_files)
-    options = _find_options(spec, positions_file)
+    options = find_options(checkpoints, spec.run.tokens_per_step, positions_file)
     store = open_store(checkpoints.uri, requester_pays=checkpoints.requester_pays, stores=stores)
     datasets = spec.suite.datasets or datasets_uri
     return Observed(
@@ -94,17 +94,17 @@ def _parsed(name: str, files: tuple[tuple[str, str], ...]) -> CustomSuite:
     return parse(dict(files), name)
 
 
-def _find_options(spec: CheckpointEvalSpec, positions_file: str | None) -> FindOptions:
-    checkpoints = spec.checkpoints
+def find_options(checkpoints: CheckpointFiles, tokens_per_step: int | None, positions_file: str | None) -> FindOptions:
+    """How a resource says that checkpoints are read. `positions_file` is the ConfigMap's, where it names one."""
     return FindOptions(
         positions=_positions(checkpoints, positions_file),
-        tokens_per_step=spec.run.tokens_per_step,
+        tokens_per_step=tokens_per_step,
         allow_pickle=checkpoints.allow_pickle,
         config_elsewhere=checkpoints.config is not None,
     )
 
 
-def _positions(checkpoints: Checkpoints, positions_file: str | None) -> dict[str, Position]:
+def _positions(checkpoints: CheckpointFiles, positions_file: str | None) -> dict[str, Position]:
     if checkpoints.positions_from is None:
         return {name: Position(at.branch, at.step, at.tokens) for name, at in checkpoints.positions.items()}
     if positions_file is None:
