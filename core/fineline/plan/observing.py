@@ -12,7 +12,8 @@ from fineline.datasets import Mirror, read_mirror
 from fineline.errors import SpecError
 from fineline.plan.positions import POSITIONS_KEY, read_positions
 from fineline.resources import CheckpointEval
-from fineline.resources.checkpoint_eval import CheckpointEvalSpec, CheckpointFiles, SuiteSpec
+from fineline.resources.checkpoint_eval import CheckpointEvalSpec, CheckpointFiles, Run, SuiteSpec
+from fineline.resources.checkpoint_source import Complete
 from fineline.results import UnitAddress, UnitState, run_states
 from fineline.store import StoredObject, StoreTable, open_store, split_uri
 from fineline.suites import CustomSuite, Suite, load, parse
@@ -53,7 +54,7 @@ def observe(
     spec = evaluation.spec
     checkpoints = spec.checkpoints
     suite = suite_of(spec.suite, suite_files)
-    options = find_options(checkpoints, spec.run.tokens_per_step, positions_file)
+    options = find_options(spec.run, checkpoints, positions_file)
     store = open_store(checkpoints.uri, requester_pays=checkpoints.requester_pays, stores=stores)
     datasets = spec.suite.datasets or datasets_uri
     return Observed(
@@ -94,11 +95,16 @@ def _parsed(name: str, files: tuple[tuple[str, str], ...]) -> CustomSuite:
     return parse(dict(files), name)
 
 
-def find_options(checkpoints: CheckpointFiles, tokens_per_step: int | None, positions_file: str | None) -> FindOptions:
-    """How a resource says that checkpoints are read. `positions_file` is the ConfigMap's, where it names one."""
+def find_options(
+    run: Run, checkpoints: CheckpointFiles, positions_file: str | None = None, complete: Complete | None = None
+) -> FindOptions:
+    """How a resource says that checkpoints are read; `complete` is a CheckpointSource's. `positions_file` is the text of
+    the ConfigMap of `positionsFrom`: `SpecError` where that is wrong, or needed and not given."""
     return FindOptions(
         positions=_positions(checkpoints, positions_file),
-        tokens_per_step=tokens_per_step,
+        tokens_per_step=run.tokens_per_step,
+        marker=complete.marker if complete is not None else None,
+        settle_seconds=complete.settle_seconds if complete is not None else 0,
         allow_pickle=checkpoints.allow_pickle,
         config_elsewhere=checkpoints.config is not None,
     )
