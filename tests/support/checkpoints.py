@@ -72,6 +72,10 @@ class ListedStore:
     def uri(self) -> str:
         return "s3://bucket/run/"
 
+    @property
+    def list_requests(self) -> int:
+        raise NotImplementedError
+
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         ordered = sorted(self.objects, key=lambda item: item.name.encode("utf-8", "surrogatepass"))
         return (item for item in ordered if item.name.startswith(prefix))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 
 from fineline.checkpoints.bounded import read_object
@@ -144,27 +143,23 @@ def _missing_beside(folder: str, files: Files, weights: Collection[str], *, conf
     return None
 
 
-def not_finished(
-    folders: Collection[str],
-    inventory: Collection[StoredObject],
-    *,
-    marker: str | None,
-    settle_seconds: float,
-    now: datetime,
-) -> Problem | None:
-    """The marker that is in none of `folders`, or the file that changed less than `settle_seconds` before `now`."""
-    folder = min(folders) or "."
-    if marker is not None:
-        names = {f"{folder}/{marker}" if folder else marker for folder in folders}
-        if not any(item.name in names for item in inventory):
-            return Problem("Incomplete", f"{folder}: the marker {marker} is missing.", passing=True)
-    if settle_seconds > 0:
-        newest = max(inventory, key=lambda item: item.modified, default=None)
-        if newest is not None and (age := (now - newest.modified).total_seconds()) < settle_seconds:
-            return Problem(
-                "Incomplete",
-                f"{newest.name}: changed {age:.0f} s ago; the checkpoint counts as complete once nothing in it has "
-                f"changed for {settle_seconds:g} s.",
-                passing=True,
-            )
-    return None
+def marker_missing(folders: Collection[str], inventory: Collection[StoredObject], marker: str | None) -> Problem | None:
+    """The marker that is asked for and is in none of `folders`."""
+    if marker is None:
+        return None
+    names = {f"{folder}/{marker}" if folder else marker for folder in folders}
+    if any(item.name in names for item in inventory):
+        return None
+    return Problem("Incomplete", f"{min(folders) or '.'}: the marker {marker} is missing.", passing=True)
+
+
+def not_settled(newest: StoredObject, age: float, settle_seconds: float) -> Problem | None:
+    """That the newest file of a checkpoint changed `age` seconds ago, where that is less than `settle_seconds`."""
+    if age >= settle_seconds:
+        return None
+    return Problem(
+        "Incomplete",
+        f"{newest.name}: changed {age:.0f} s ago; the checkpoint counts as complete once nothing in it has "
+        f"changed for {settle_seconds:g} s.",
+        passing=True,
+    )

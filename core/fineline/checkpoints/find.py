@@ -1,4 +1,4 @@
-"""Finds the checkpoints under a prefix from one listing.
+"""Finds the checkpoints under a prefix from one listing, or from a part of one at a time (`understand`).
 
 The name of a folder is read before the files in it, for a file costs a request: `trainer_state.json`, `.metadata.json`
 and `latest` are read only where neither the mapping nor the name tells a position. `inspect` reads them for a selected
@@ -7,20 +7,20 @@ checkpoint and says where they disagree. An index is read only where names of sh
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from fineline.checkpoints.checkpoint import Checkpoint, Duplicate, Found, NotUnderstood, Position, Problem
-from fineline.checkpoints.completeness import Weights, not_finished, read_index, safetensors_weights
-from fineline.checkpoints.folders import Candidate, Folder, branch_of, is_too_long, sort_listing
+from fineline.checkpoints.checkpoint import Checkpoint, Found, NotUnderstood, Position, Problem
+from fineline.checkpoints.completeness import Weights, marker_missing, not_settled, read_index, safetensors_weights
+from fineline.checkpoints.folders import Candidate, Folder, Names, Sorted, branch_of, is_too_long, sort_listing
 from fineline.checkpoints.formats import CONFIG, GENERATION_CONFIG, READABLE, is_weights_file, preference, refusal
 from fineline.checkpoints.identity import files_digest
 from fineline.checkpoints.metadata import read_metadata
 from fineline.checkpoints.names import MAX_STEP, MAX_TOKENS, TOKENS_A_STEP_WITHOUT_STEPS, Reading
+from fineline.checkpoints.placing import Claim, in_order, judge
 from fineline.store.interface import Store, StoredObject
 
 _CONCURRENT_READS = 8
@@ -46,6 +46,16 @@ class FindOptions:
     config_elsewhere: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What a listing, or a part of one, holds, before it is asked how long nothing has changed and whether two claim
+    one place. `said_inside` are the folders whose position is told by a file in them."""
+
+    checkpoints: tuple[Checkpoint, ...]
+    not_understood: tuple[NotUnderstood, ...]
+    said_inside: frozenset[str]
+
+
 def find(store: Store, options: FindOptions | None = None, *, now: datetime | None = None) -> Found:
     """Every checkpoint in `store`, ordered by (branch, tokens or step); the store's root may itself be one.
 
@@ -54,11 +64,31 @@ def find(store: Store, options: FindOptions | None = None, *, now: datetime | No
     """
     options = options or FindOptions()
     now = now or datetime.now(UTC)
-    sorted_listing = sort_listing(store.list(), store.uri.rstrip("/").rpartition("/")[2], options.positions)
-    not_understood = [NotUnderstood(path, _unsafe(path)) for path in sorted_listing.unsafe]
-    candidates = list(sorted_listing.named.values())
+    understood = understand(store, sort_listing(store.list(), Names(store.uri, options.positions)), options)
+    checkpoints = [_settled(checkpoint, options.settle_seconds, now) for checkpoint in understood.checkpoints]
+    judged = judge(
+        Claim(item.folder, item.position, item.format in READABLE, item.folder in understood.said_inside)
+        for item in checkpoints
+    )
+    kept = [
+        replace(item, problem=judged.ambiguous[item.folder]) if item.folder in judged.ambiguous else item
+        for item in checkpoints
+        if item.folder not in judged.left_out
+    ]
+    return Found(
+        uri=store.uri,
+        checkpoints=in_order(kept),
+        not_understood=tuple(sorted(understood.not_understood, key=lambda aside: aside.folder)),
+        duplicates=judged.duplicates,
+    )
+
+
+def understand(store: Store, listing: Sorted, options: FindOptions) -> Understood:
+    """The checkpoints of a sorted listing, each judged by its own files. Reads the small files that must be read."""
+    not_understood = [NotUnderstood(path, _unsafe(path)) for path in listing.unsafe]
+    candidates = list(listing.named.values())
     said_inside = set()
-    unnamed = list(sorted_listing.unnamed.values())
+    unnamed = list(listing.unnamed.values())
     for candidate, reading in zip(unnamed, _read_inside(store, unnamed), strict=True):
         if reading is None:
             not_understood.append(NotUnderstood(candidate.path, _no_position(candidate)))
@@ -71,14 +101,8 @@ def find(store: Store, options: FindOptions | None = None, *, now: datetime | No
         if is_too_long(candidate):
             not_understood.append(NotUnderstood(candidate.path, _long(candidate.path)))
         else:
-            checkpoints.append(_checkpoint(store, candidate, options, now))
-    checkpoints, duplicates = _without_duplicates(checkpoints, said_inside)
-    return Found(
-        uri=store.uri,
-        checkpoints=_in_order(checkpoints),
-        not_understood=tuple(sorted(not_understood, key=lambda aside: aside.folder)),
-        duplicates=duplicates,
-    )
+            checkpoints.append(_checkpoint(store, candidate, options))
+    return Understood(tuple(checkpoints), tuple(not_understood), frozenset(said_inside))
 
 
 def explain_empty(found: Found) -> str:
@@ -115,7 +139,7 @@ def _read_candidate(store: Store, candidate: Candidate) -> Reading | None:
     return None
 
 
-def _checkpoint(store: Store, candidate: Candidate, options: FindOptions, now: datetime) -> Checkpoint:
+def _checkpoint(store: Store, candidate: Candidate, options: FindOptions) -> Checkpoint:
     main = _main_weights(candidate)
     problem = refusal(main.format, candidate.path or ".", main.path, main.files, allow_pickle=options.allow_pickle)
     if main.format in READABLE:
@@ -126,14 +150,7 @@ def _checkpoint(store: Store, candidate: Candidate, options: FindOptions, now: d
         weights = Weights(_loaded_as_listed(main), None)
     problem = problem or weights.problem or _rivals(candidate, main)
     inventory = tuple(item for folder in candidate.folders for item in folder.files.values())
-    if problem is None and (options.marker is not None or options.settle_seconds > 0):
-        problem = not_finished(
-            (candidate.path, main.path),
-            inventory,
-            marker=options.marker,
-            settle_seconds=options.settle_seconds,
-            now=now,
-        )
+    problem = problem or marker_missing((candidate.path, main.path), inventory, options.marker)
     return Checkpoint(
         folder=candidate.path,
         weights_folder=main.path,
@@ -193,54 +210,12 @@ def _position(candidate: Candidate, tokens_per_step: int | None) -> Position:
     return Position(branch, step, tokens)
 
 
-def _in_order(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
-    """By branch, then by tokens in a branch where all tell them, else by step."""
-    without_tokens = {item.position.branch for item in checkpoints if item.position.tokens is None}
-
-    def place(checkpoint: Checkpoint) -> tuple[str, int, int, str]:
-        position = checkpoint.position
-        tokens = 0 if position.branch in without_tokens else position.tokens or 0
-        return position.branch, tokens, position.step, checkpoint.folder
-
-    return tuple(sorted(checkpoints, key=place))
-
-
-def _without_duplicates(
-    checkpoints: list[Checkpoint], said_inside: set[str]
-) -> tuple[list[Checkpoint], tuple[Duplicate, ...]]:
-    places: dict[tuple[str, int], list[Checkpoint]] = defaultdict(list)
-    for checkpoint in checkpoints:
-        places[checkpoint.position.branch, checkpoint.position.step].append(checkpoint)
-    if len(places) == len(checkpoints):
-        return checkpoints, ()
-    kept, duplicates = [], []
-    for same in places.values():
-        if len(same) == 1:
-            kept.append(same[0])
-        else:
-            duplicate, left = _settle_duplicate(same, said_inside)
-            duplicates.append(duplicate)
-            kept.extend(left)
-    return kept, tuple(sorted(duplicates, key=lambda duplicate: (duplicate.position.branch, duplicate.position.step)))
-
-
-def _settle_duplicate(same: list[Checkpoint], said_inside: set[str]) -> tuple[Duplicate, list[Checkpoint]]:
-    """What is said of folders at one position, and which of them stay: the one that is meant, or all as problems."""
-    meant = [item for item in same if item.format in READABLE]
-    if len(meant) != 1:
-        meant = [item for item in meant if item.folder not in said_inside]
-    names = tuple(sorted(item.name for item in same))
-    position = same[0].position
-    claim = f"{', '.join(names[:5])}: {len(names)} folders claim {position}"
-    if len(meant) == 1:
-        message = f"{claim}; {meant[0].name} is the one that is read."
-        return Duplicate(position, names, message), meant
-    message = f"{claim}. Move those that are not meant, or give them places of their own under `checkpoints.positions`."
-    problem = Problem("PositionAmbiguous", message)
-    # What can't be read in any place keeps its own problem, for that has to be mended first.
-    return Duplicate(position, names, message), [
-        replace(item, problem=problem) if item.format in READABLE else item for item in same
-    ]
+def _settled(checkpoint: Checkpoint, settle_seconds: float, now: datetime) -> Checkpoint:
+    if checkpoint.problem is not None or settle_seconds <= 0:
+        return checkpoint
+    newest = max(checkpoint.inventory, key=lambda item: item.modified)
+    problem = not_settled(newest, (now - newest.modified).total_seconds(), settle_seconds)
+    return checkpoint if problem is None else replace(checkpoint, problem=problem)
 
 
 def _no_position(candidate: Candidate) -> str:

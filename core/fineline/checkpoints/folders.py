@@ -8,7 +8,7 @@ A checkpoint's folder is the deepest one whose name tells a position; weights ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fineline.checkpoints.checkpoint import Format, Position
@@ -42,20 +42,33 @@ class Candidate:
     def weights(self) -> list[Folder]:
         return [folder for folder in self.folders if folder.format is not Format.NONE]
 
+    @property
+    def is_spread(self) -> bool:
+        """Whether other folders than its own are part of it."""
+        return any(folder.path != self.path for folder in self.folders)
+
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """Candidates by path: with a position from the mapping or the name, and without; and folders with unsafe names."""
+    """Candidates by path: with a position from the mapping or the name, and without; and folders with unsafe names.
+
+    `bare` are paths whose name tells a position and that hold nothing of a checkpoint. `loose` are folders without
+    weights, and with safe names, whose path tells no position.
+    """
 
     named: dict[str, Candidate]
     unnamed: dict[str, Candidate]
     unsafe: list[str]
+    bare: list[str]
+    loose: list[str]
 
 
-def sort_listing(objects: Iterable[StoredObject], root_name: str, positions: Mapping[str, Position]) -> Sorted:
-    """Candidates of a listing. `root_name` is the name of the folder that was listed, for it may be a checkpoint."""
-    names = _Names(root_name, positions)
-    result = Sorted({}, {}, [])
+def sort_listing(objects: Iterable[StoredObject], names: Names, holding: Collection[str] = ()) -> Sorted:
+    """Candidates of a listing, or of a part of one: all that lies below some folders.
+
+    `holding` are the folders that are known to hold, at any depth, other checkpoints than those of this part.
+    """
+    result = Sorted({}, {}, [], [], [])
     loose = []
     for path, files in _by_folder(objects).items():
         folder = Folder(path, files, format_of(path.rpartition("/")[2], files))
@@ -71,13 +84,28 @@ def sort_listing(objects: Iterable[StoredObject], root_name: str, positions: Map
             if candidate is None:
                 candidate = result.named[owner[0]] = Candidate(owner[0], position=owner[1])
             candidate.folders.append(folder)
-    _sort_loose(loose, result.unnamed)
-    for path in [path for path, candidate in result.named.items() if not _is_checkpoint(candidate)]:
+    result.bare.extend(path for path, candidate in result.named.items() if not _is_checkpoint(candidate))
+    for path in result.bare:
         del result.named[path]
     # A run's folder can be called `7`, and hold a config beside its checkpoints: it is none itself.
-    if len(result.named) > 1 and "" in result.named and not result.named[""].weights():
+    if (len(result.named) > 1 or holding) and "" in result.named and not result.named[""].weights():
         del result.named[""]
+        result.bare.append("")
+    _sort_loose(loose, result, {*holding, *folders_above(result.named)})
     return result
+
+
+def folders_above(paths: Iterable[str]) -> set[str]:
+    """Every folder above one of `paths`; the root is the empty one."""
+    found: set[str] = set()
+    for path in paths:
+        rest = path
+        while rest:
+            rest = rest.rpartition("/")[0]
+            if rest in found:
+                break
+            found.add(rest)
+    return found
 
 
 def branch_of(path: str, reading: Reading) -> str:
@@ -112,11 +140,14 @@ def _is_checkpoint(candidate: Candidate) -> bool:
     return any(folder.format is not Format.NONE or has_traces(folder.files) for folder in candidate.folders)
 
 
-class _Names:
-    """Finds the checkpoint's folder that a folder belongs to, by names. Remembers what each name reads as."""
+class Names:
+    """Finds the checkpoint's folder that a folder belongs to, by names. Remembers what each name reads as.
 
-    def __init__(self, root_name: str, positions: Mapping[str, Position]) -> None:
-        self.root_name = root_name
+    `uri` is that of the folder that is listed: its own name may be a checkpoint's.
+    """
+
+    def __init__(self, uri: str, positions: Mapping[str, Position]) -> None:
+        self.root_name = uri.rstrip("/").rpartition("/")[2]
         self.positions = positions
         self.readings: dict[str, Reading | None] = {}
 
@@ -131,6 +162,20 @@ class _Names:
             return ("/".join(parts[: place + 1]), reading) if reading else None
         reading = self._read(self.root_name)
         return ("", reading) if reading else None
+
+    def first(self, path: str) -> str | None:
+        """The first folder on the way to `path` whose name tells a position; None where none does.
+
+        All that lies below it belongs to checkpoints that are it or lie below it, whatever else is in the listing.
+        """
+        if self.root_name in self.positions:
+            return None
+        parts = path.split("/")
+        for end, name in enumerate(parts, 1):
+            above = "/".join(parts[:end])
+            if self._read(name) is not None or name in self.positions or above in self.positions:
+                return above
+        return None
 
     def _stated(self, parts: list[str]) -> tuple[str, Position] | None:
         for end in range(len(parts), 0, -1):
@@ -164,19 +209,22 @@ class _Names:
         return self.readings[name]
 
 
-def _sort_loose(loose: list[Folder], unnamed: dict[str, Candidate]) -> None:
+def _sort_loose(loose: list[Folder], result: Sorted, holding: set[str]) -> None:
     """Folders with weights whose path tells no position become candidates; what lies below them is part of them."""
+    unnamed = result.unnamed
     for folder in loose:
         if folder.format is not Format.NONE:
             path = _root_of(folder)
             unnamed.setdefault(path, Candidate(path))
-    # The listed folder itself may hold a final model beside the others: it takes only what lies directly in it then.
-    has_others = len(unnamed) > 1
+        else:
+            result.loose.append(folder.path)
+    # A folder may hold a final model beside other checkpoints: only what lies directly in it is the model's then.
+    holding = holding | folders_above(unnamed)
     for folder in loose:
         path = folder.path
         while path and path not in unnamed:
             path = path.rpartition("/")[0]
-        if path in unnamed and (path or not folder.path or not has_others):
+        if path in unnamed and (path == folder.path or folder.format is not Format.NONE or path not in holding):
             unnamed[path].folders.append(folder)
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from fineline.checkpoints.checkpoint import Checkpoint
 from fineline.store.interface import StoredObject
 
 TOKENIZER_FILES = frozenset(
@@ -64,3 +65,16 @@ def tokenizer_files(files: Iterable[StoredObject], folder: str = "") -> tuple[St
     if not any(file.name[start:] in _VOCABULARIES for file in found):
         return ()
     return tuple(sorted(found, key=lambda file: file.name))
+
+
+def own_tokenizer(checkpoint: Checkpoint) -> tuple[StoredObject, ...]:
+    """The tokenizer's files that a checkpoint carries: beside its weights, else in its own folder; else empty."""
+    for folder in dict.fromkeys((checkpoint.weights_folder, checkpoint.folder)):
+        if files := tokenizer_files(checkpoint.inventory, folder):
+            return files
+    return ()
+
+
+def tokenizer_digest(files: Sequence[StoredObject]) -> str:
+    """`files_digest` of a tokenizer's files, which lie in one folder; empty where there are none."""
+    return files_digest(files, files[0].name.rpartition("/")[0]) if files else ""

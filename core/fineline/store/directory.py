@@ -36,6 +36,8 @@ from fineline.store.names import check_folder, check_name, check_span, split_pre
 # Links that lie behind one another on one path: enough for `latest -> newest -> step1000`, and few enough that folders
 # full of links to each other end in time.
 _LINKS_ON_A_PATH = 4
+# As many entries as S3 gives in one answer.
+_PAGE = 1000
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 
@@ -45,18 +47,26 @@ class DirectoryStore:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self._root = os.path.abspath(root).rstrip("/") + "/"  # noqa: PTH100 - Path.absolute() keeps `..`
+        self._list_requests = 0
 
     @property
     def uri(self) -> str:
         return f"file://{self._root}"
+
+    @property
+    def list_requests(self) -> int:
+        return self._list_requests
 
     def __repr__(self) -> str:
         return f"DirectoryStore({self._root!r})"
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         folder, start = split_prefix(self.uri, prefix)
+        self._list_requests += 1
         with file_errors(self.uri + prefix):
-            yield from self._walk(folder, start, self._above(folder))
+            for place, item in enumerate(self._walk(folder, start, self._above(folder))):
+                self._list_requests += place > 0 and place % _PAGE == 0
+                yield item
 
     def list_level(self, folder: str = "") -> Level:
         folder = check_folder(self.uri, folder)
@@ -71,6 +81,7 @@ class DirectoryStore:
                         folders.append(f"{name}/")
                 elif (item := _stored(name, entry)) is not None:
                     objects.append(item)
+        self._list_requests += max(1, -(-(len(objects) + len(folders)) // _PAGE))
         return Level(tuple(objects), tuple(folders))
 
     def head(self, name: str) -> StoredObject | None:

@@ -44,6 +44,12 @@ class Store(Protocol):
         """The root's URI; always ends in `/`."""
         ...
 
+    @property
+    def list_requests(self) -> int:
+        """How many requests for a listing, or for the next page of one, this object has made. On a directory as many
+        as S3 would need, of 1,000 entries each."""
+        ...
+
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Every object below `prefix` (a string prefix of names, as in S3), paged and whole, in order of names' UTF-8
         bytes. An empty or missing directory or prefix gives nothing; a missing bucket is `StoreNotFound`."""

@@ -84,11 +84,16 @@ class S3Store:
         self._prefix = prefix
         self._patience = patience
         self._requester_pays = requester_pays
+        self._list_requests = 0
         self._payer: dict[str, Any] = {"RequestPayer": "requester"} if requester_pays else {}
 
     @property
     def uri(self) -> str:
         return f"s3://{self._bucket}/{self._prefix}"
+
+    @property
+    def list_requests(self) -> int:
+        return self._list_requests
 
     def __repr__(self) -> str:
         return f"S3Store({self.uri!r})"
@@ -193,6 +198,7 @@ class S3Store:
         """The answers of a listing, one request each."""
         request = {"Bucket": self._bucket, "Prefix": self._prefix + prefix, **self._payer, **more}
         while True:
+            self._list_requests += 1
             with _errors(self.uri + prefix):
                 page = self._client.list_objects_v2(**request)
             yield page

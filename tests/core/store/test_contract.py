@@ -296,3 +296,17 @@ def test_a_span_that_no_object_can_have_is_a_mistake_of_the_caller(store: Store)
     for start, length in ((-1, None), (0, -1)):
         with pytest.raises(ValueError, match="negative"):
             store.get("object", start, length)
+
+
+def test_the_requests_of_listings_are_counted(store: Store) -> None:
+    for number in range(3):
+        store.put(f"folder/{number}", b"")
+    assert store.list_requests == 0
+
+    assert len(list(store.list())) == 3
+    assert store.list_requests == 1
+    assert store.list_level().folders == ("folder/",)
+    assert store.list_requests == 2
+    assert list(store.list("missing/")) == []
+    assert store.list_requests == 3
+    assert store.at("folder/").list_requests == 0
