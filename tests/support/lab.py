@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from fineline_evaluator.attempts import forget_earlier
 from support import pods
 from support.control_plane import ControlPlane, wait_for
 from support.evaluations import listed_checkpoint
-from support.kube_api import KubeApi
+from support.lab_resources import Resources, ResourcesOf
 from support.publishing import commit
 from support.slices import upload
 from support.versitygw import S3Server
@@ -32,18 +32,25 @@ _WRITES = ("create", "update", "patch", "delete", "deletecollection")
 
 
 @dataclass
-class Lab:
-    """Where tests apply CheckpointEvals. `uri` is a fresh `s3://bucket/prefix/`, checkpoints/ and results/ below."""
+class Lab(Resources):
+    """Where tests apply CheckpointEvals, which its own methods are about; `sources` and `analyses` have those of the
+    other kinds. `uri` is a fresh `s3://bucket/prefix/`, checkpoints/ and results/ below."""
 
     plane: ControlPlane
     namespace: str
     uri: str
     folder: Path
-    played: set[str] = field(default_factory=set)
+    kind: str = "CheckpointEval"
 
     @property
-    def api(self) -> KubeApi:
-        return self.plane.admin
+    def sources(self) -> Resources:
+        """The namespace's CheckpointSources."""
+        return ResourcesOf("CheckpointSource", self.plane, self.namespace)
+
+    @property
+    def analyses(self) -> Resources:
+        """The namespace's TrajectoryAnalyses."""
+        return ResourcesOf("TrajectoryAnalysis", self.plane, self.namespace)
 
     @property
     def results(self) -> Store:
@@ -69,111 +76,73 @@ class Lab:
 
     def values(self, name: str = "tiny", run: str = "tiny", **spec: Any) -> dict[str, Any]:
         """A CheckpointEval; `a__b` replaces one field of a block of its spec, None leaves it out."""
-        values: dict[str, Any] = {
-            "apiVersion": "fineline.dev/v1alpha1",
-            "kind": "CheckpointEval",
-            "metadata": {"name": name, "namespace": self.namespace},
-            "spec": {
-                "run": {"name": run, "tokensPerStep": 1000},
-                "checkpoints": {"uri": f"{self.uri}checkpoints/{run}/"},
-                "suite": {"tasks": [{"task": task, "domain": "reasoning"} for task in TASKS]},
-                "results": f"{self.uri}results/",
-            },
+        usual = self._template(run) | {"checkpoints": {"uri": f"{self.uri}checkpoints/{run}/"}}
+        return self.body(name, usual, spec)
+
+    def source_values(self, name: str = "tiny", run: str = "tiny", **spec: Any) -> dict[str, Any]:
+        """A CheckpointSource of the run's checkpoints, which it looks at as often as one can."""
+        usual = {
+            "uri": f"{self.uri}checkpoints/{run}/",
+            "template": self._template(run),
+            "pollSeconds": 5,
+            "complete": {"settleSeconds": 0},
         }
-        for path, value in spec.items():
-            block = values["spec"]
-            *above, last = path.split("__")
-            for part in above:
-                block = block.setdefault(part, {})
-            block[last] = value
-            if value is None:
-                del block[last]
-        return values
+        return self.sources.body(name, usual, spec)
+
+    def analysis_values(self, name: str = "tiny", **spec: Any) -> dict[str, Any]:
+        """A TrajectoryAnalysis of every run."""
+        usual = {
+            "runs": {"all": True},
+            "results": f"{self.uri}results/",
+            "debounceSeconds": 1,
+            "maxWaitSeconds": 5,
+        }
+        return self.analyses.body(name, usual, spec)
 
     def apply(self, name: str = "tiny", run: str = "tiny", **spec: Any) -> dict[str, Any]:
         """Creates it."""
         return self.api.create(self.path(), self.values(name, run, **spec))
 
-    def path(self, name: str = "", subresource: str = "") -> str:
-        parts = (f"/apis/fineline.dev/v1alpha1/namespaces/{self.namespace}/checkpointevals", name, subresource)
-        return "/".join(part for part in parts if part)
+    def apply_source(self, name: str = "tiny", run: str = "tiny", **spec: Any) -> dict[str, Any]:
+        return self.api.create(self.sources.path(), self.source_values(name, run, **spec))
 
-    def get(self, name: str = "tiny") -> dict[str, Any]:
-        return self.api.get(self.path(name))
+    def apply_analysis(self, name: str = "tiny", **spec: Any) -> dict[str, Any]:
+        return self.api.create(self.analyses.path(), self.analysis_values(name, **spec))
 
-    def edit(self, name: str = "tiny", **spec: Any) -> None:
-        """A merge patch of the spec: `a__b` as in `values`."""
-        patch: dict[str, Any] = {}
-        for path, value in spec.items():
-            block = patch
-            *above, last = path.split("__")
-            for part in above:
-                block = block.setdefault(part, {})
-            block[last] = value
-        self.api.patch(self.path(name), {"spec": patch}, kind="merge")
+    def evaluations_of(self, source: str = "tiny") -> list[dict[str, Any]]:
+        """The CheckpointEvals that a CheckpointSource has made, from the oldest on."""
+        uid = self.sources.get(source)["metadata"]["uid"]
+        found = self.api.items(self.path(), labelSelector=f"fineline.dev/source-uid={uid}")
+        return sorted(found, key=lambda body: (body["metadata"]["creationTimestamp"], body["metadata"]["name"]))
 
-    def edit_and_be_seen(self, name: str = "tiny", **spec: Any) -> None:
-        """Edits, and returns when the operator has looked at it: what it was to do before is done by then."""
-        self.edit(name, **spec)
-        generation = self.get(name)["metadata"]["generation"]
-        self.wait_until(
-            lambda: self.status(name)["observedGeneration"] == generation, f"generation {generation} of {name} seen"
-        )
+    def jobs_of_analysis(self, name: str = "tiny") -> list[dict[str, Any]]:
+        """The Jobs of a TrajectoryAnalysis, from the oldest on."""
+        uid = self.analyses.get(name)["metadata"]["uid"]
+        path = f"/apis/batch/v1/namespaces/{self.namespace}/jobs"
+        found = self.api.items(path, labelSelector=f"fineline.dev/trajectoryanalysis={uid}")
+        return sorted(found, key=lambda body: body["metadata"]["creationTimestamp"])
+
+    def _template(self, run: str) -> dict[str, Any]:
+        """What every CheckpointEval of these tests has besides its checkpoints."""
+        return {
+            "run": {"name": run, "tokensPerStep": 1000},
+            "suite": {"tasks": [{"task": task, "domain": "reasoning"} for task in TASKS]},
+            "results": f"{self.uri}results/",
+        }
 
     def retry(self, value: str, name: str = "tiny") -> None:
-        annotations = {"annotations": {"fineline.dev/retry": value}}
-        self.api.patch(self.path(name), {"metadata": annotations}, kind="merge")
+        self.annotate("fineline.dev/retry", value, name)
 
     def wipe_status(self, name: str = "tiny") -> None:
         """`kubectl edit --subresource=status`, by somebody who takes all of it away."""
         body = {key: value for key, value in self.get(name).items() if key != "status"}
         self.api.replace(self.path(name, "status"), body)
 
-    def status(self, name: str = "tiny") -> dict[str, Any]:
-        found: dict[str, Any] = self.get(name).get("status", {})
-        return found
-
-    def condition(self, kind: str, name: str = "tiny") -> dict[str, Any]:
-        """The condition; of status and reason "" where it is not there yet."""
-        nothing = {"status": "", "reason": "", "message": ""}
-        return next((item for item in self.status(name).get("conditions", ()) if item["type"] == kind), nothing)
-
-    def wait(
-        self, kind: str, status: str, reason: str | None = None, *, name: str = "tiny", seconds: float = 60
-    ) -> dict[str, Any]:
-        """Waits until the condition reads so, and gives it."""
-
-        def reads_so() -> bool:
-            found = self.condition(kind, name)
-            return found["status"] == status and reason in (None, found["reason"])
-
-        try:
-            wait_for(reads_so, f"{kind}={status} {reason or ''} of {name}", seconds=seconds)
-        except TimeoutError as error:
-            raise TimeoutError(f"{error}; its status is {self.status(name)}") from None
-        return self.condition(kind, name)
-
     def jobs(self, name: str | None = None) -> list[dict[str, Any]]:
         """The Jobs in the namespace, or those of one CheckpointEval, from the oldest on."""
         query = {} if name is None else {"labelSelector": f"{OWNER}={self.get(name)['metadata']['uid']}"}
         found = self.api.items(f"/apis/batch/v1/namespaces/{self.namespace}/jobs", **query)
         return sorted(found, key=lambda job: job["metadata"]["creationTimestamp"])
-
-    def wait_until(self, true: Callable[[], object], what: str, *, seconds: float = 60) -> None:
-        """`wait_for`, patient while the status has no such part yet."""
-
-        def is_true() -> bool:
-            try:
-                return bool(true())
-            except KeyError:
-                return False
-
-        wait_for(is_true, what, seconds=seconds)
-
-    def wait_for_event(self, reason: str, name: str = "tiny", *, seconds: float = 30) -> str:
-        """The message of the first event of that reason, as soon as it is told."""
-        wait_for(lambda: reason in dict(self.events(name)), f"the event {reason} of {name}", seconds=seconds)
-        return next(message for told, message in self.events(name) if told == reason)
 
     def wait_for_job(self, name: str = "tiny", *, seconds: float = 60) -> dict[str, Any]:
         """The one Job of a CheckpointEval that has not ended, as soon as it is there."""
@@ -273,14 +242,6 @@ class Lab:
                 asked.append(f"{request['verb']} {about['resource']}{subresource}")
         return asked
 
-    def events(self, name: str = "tiny") -> list[tuple[str, str]]:
-        """Reasons and messages, in the order of their making."""
-        found = self.api.items(
-            f"/api/v1/namespaces/{self.namespace}/events", fieldSelector=f"involvedObject.name={name}"
-        )
-        found.sort(key=lambda item: int(item["metadata"]["resourceVersion"]))
-        return [(item["reason"], item["message"]) for item in found]
-
 
 def operator_settings(server: S3Server, uri: str, folder: Path, **further: Any) -> dict[str, Any]:
     """Settings with the server as the one store, and the operator's own credentials for it as a mounted Secret."""
@@ -289,7 +250,12 @@ def operator_settings(server: S3Server, uri: str, folder: Path, **further: Any) 
     (credentials / "AWS_ACCESS_KEY_ID").write_text(server.access_key)
     (credentials / "AWS_SECRET_ACCESS_KEY").write_text(server.secret_key)
     store = {"prefix": uri, "endpoint": server.endpoint, "region": "us-east-1", "credentials": str(credentials)}
-    return {"stores": [store], "evaluator": {"image": "registry.example/evaluator:test", "gpuResource": ""}, **further}
+    return {
+        "stores": [store],
+        "evaluator": {"image": "registry.example/evaluator:test", "gpuResource": ""},
+        "analysis": {"image": "registry.example/analysis:test"},
+        **further,
+    }
 
 
 def _ended(job: Mapping[str, Any]) -> bool:

@@ -68,15 +68,13 @@ class EvaluationKnown:
 
 @dataclass(frozen=True, slots=True)
 class SourceKnown:
-    """A CheckpointSource. `wake` is the annotation's value, `queue` the URL of its SQS queue or ""."""
+    """A CheckpointSource. `wake` is the annotation's value."""
 
     key: Key
     uid: str
     generation: int
     deleting: bool
     wake: str
-    uri: str
-    queue: str
     lane: str
 
     @property
@@ -179,17 +177,14 @@ def source_known(body: Mapping[str, Any], results: str = "") -> SourceKnown:
     """A CheckpointSource; `results` as above."""
     metadata, spec = _map(body.get("metadata")), _map(body.get("spec"))
     template = _map(spec.get("template"))
-    key, uri = key_of(SOURCE, body), str(spec.get("uri") or "")
-    results = str(template.get("results") or results)
+    key, results = key_of(SOURCE, body), str(template.get("results") or results)
     return SourceKnown(
         key=key,
         uid=str(metadata.get("uid", "")),
         generation=int(metadata.get("generation") or 0),
         deleting=bool(metadata.get("deletionTimestamp")),
         wake=_text(metadata, "annotations", WAKE_ANNOTATION),
-        uri=uri,
-        queue=sys.intern(str(spec.get("sqs") or "")),
-        lane=lane(key.namespace, uri, results, _text(template, "suite", "datasets")),
+        lane=lane(key.namespace, str(spec.get("uri") or ""), results, _text(template, "suite", "datasets")),
     )
 
 

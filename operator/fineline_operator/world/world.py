@@ -58,6 +58,7 @@ class World:
         self._places = Places(max_active, lambda key: wake(key, 0.0))
         self._known: dict[str, dict[Key, Known]] = {EVALUATION: {}, SOURCE: {}, ANALYSIS: {}}
         self._source_keys: dict[str, Key] = {}
+        self._news: dict[str, int] = {}
         self._analyses_of: dict[str, set[Key]] = {}
         self._jobs: dict[tuple[str, str], JobKnown] = {}
         self._jobs_of: dict[str, set[tuple[str, str]]] = {}
@@ -71,10 +72,6 @@ class World:
         known = self.get(key)
         return known if isinstance(known, EvaluationKnown) else None
 
-    def sources(self) -> tuple[SourceKnown, ...]:
-        """All CheckpointSources."""
-        return tuple(known for known in self._known[SOURCE].values() if isinstance(known, SourceKnown))
-
     def lane_of(self, key: Key) -> str:
         known = self.get(key)
         return known.lane if known is not None else lane(key.namespace)
@@ -83,6 +80,10 @@ class World:
         """Whether the key is to be looked at again without any event."""
         known = self.get(key)
         return known is not None and known.unfinished
+
+    def news_of(self, source_uid: str) -> int:
+        """How often something was told of the CheckpointEvals of a source: the same number, and nothing is new."""
+        return self._news.get(source_uid, 0)
 
     def jobs_of(self, uid: str) -> tuple[JobSeen, ...]:
         """The Jobs of the object with this uid: at most one that runs, and earlier ones."""
@@ -149,6 +150,7 @@ class World:
                 self._wake_source(known)
             case SourceKnown():
                 self._source_keys.pop(known.uid, None)
+                self._news.pop(known.uid, None)
             case AnalysisKnown():
                 self._drop_from_results(known)
         del self._known[key.kind][key]
@@ -211,6 +213,7 @@ class World:
         """Not one of another namespace: anybody can write any label."""
         key = self._source_keys.get(evaluation.source_uid)
         if key is not None and key.namespace == evaluation.key.namespace:
+            self._news[evaluation.source_uid] = self.news_of(evaluation.source_uid) + 1
             self._wake(key, 0.0)
 
     def _drop_from_results(self, known: Known | None) -> None:
