@@ -10,7 +10,13 @@
 
 from fineline.checkpoints.checkpoint import Checkpoint, Duplicate, Format, Found, NotUnderstood, Position, Problem
 from fineline.checkpoints.find import FindOptions, explain_empty, find
-from fineline.checkpoints.identity import TOKENIZER_FILES, files_digest, tokenizer_files
+from fineline.checkpoints.identity import (
+    TOKENIZER_FILES,
+    files_digest,
+    own_tokenizer,
+    tokenizer_digest,
+    tokenizer_files,
+)
 from fineline.checkpoints.inspection import Inspection, inspect, read_config, verify_headers
 from fineline.checkpoints.names import Reading, read_name
 from fineline.checkpoints.parameters import Parameters, count
@@ -39,11 +45,13 @@ __all__ = [
     "files_digest",
     "find",
     "inspect",
+    "own_tokenizer",
     "read_config",
     "read_header",
     "read_local_header",
     "read_name",
     "select",
+    "tokenizer_digest",
     "tokenizer_files",
     "verify_headers",
 ]

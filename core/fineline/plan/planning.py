@@ -12,8 +12,9 @@ from fineline.checkpoints import (
     Pin,
     Selected,
     explain_empty,
+    own_tokenizer,
     select,
-    tokenizer_files,
+    tokenizer_digest,
 )
 from fineline.errors import CheckpointError
 from fineline.plan.keys import unit_key
@@ -28,7 +29,7 @@ from fineline.plan.models import (
 )
 from fineline.plan.observing import Elsewhere, Observed, observe
 from fineline.plan.slices import Cost, cut
-from fineline.plan.units import digest_of_config, digest_of_tokenizer, planned_engine, planned_tasks, with_config
+from fineline.plan.units import digest_of_config, planned_engine, planned_tasks, with_config
 from fineline.resources import CheckpointEval
 from fineline.resources.checkpoint_eval import Checkpoints
 from fineline.results import UnitAddress, UnitState
@@ -218,16 +219,14 @@ def _planned_checkpoint(checkpoint: Checkpoint, observed: Observed) -> PlannedCh
         step=checkpoint.position.step,
         tokens=checkpoint.position.tokens,
         digest=with_config(checkpoint.digest, digest_of_config(observed.config)),
-        tokenizer_digest=digest_of_tokenizer(tokenizer.files),
+        tokenizer_digest=tokenizer_digest(tokenizer.files),
         files=tuple(files),
     )
 
 
 def _own_tokenizer(checkpoint: Checkpoint, root: str) -> Elsewhere:
-    for folder in dict.fromkeys((checkpoint.weights_folder, checkpoint.folder)):
-        files = tokenizer_files(checkpoint.inventory, folder)
-        if files:
-            return Elsewhere(root, files)
+    if files := own_tokenizer(checkpoint):
+        return Elsewhere(root, files)
     message = f"{root}{checkpoint.folder}: carries no tokenizer; name its folder in spec.checkpoints.tokenizer"
     raise CheckpointError(message, reason="TokenizerMissing")
 

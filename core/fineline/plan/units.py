@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fineline.checkpoints import files_digest
+from fineline.checkpoints import files_digest, tokenizer_digest
 from fineline.datasets import Mirror, read_mirror
 from fineline.plan.data import task_data_digest
 from fineline.plan.keys import unit_key
@@ -19,7 +19,6 @@ from fineline.plan.observing import Elsewhere, config_elsewhere, suite_of, token
 from fineline.resources.checkpoint_eval import CheckpointFiles, Engine, EvaluationTemplate, SuiteSpec
 from fineline.results.layout import UnitAddress
 from fineline.store import StoreTable, open_store
-from fineline.store.interface import StoredObject
 from fineline.suites import CustomSuite, Suite, SuiteTask, find_lock, task_identity
 
 
@@ -90,7 +89,7 @@ def read_recipe(
         engine=planned_engine(template.engine),
         allow_code_execution=template.suite.allow_code_execution,
         config_digest=digest_of_config(config),
-        tokenizer_digest=digest_of_tokenizer(tokenizer.files) if tokenizer is not None else "",
+        tokenizer_digest=tokenizer_digest(tokenizer.files) if tokenizer is not None else "",
     )
 
 
@@ -102,12 +101,6 @@ def digest_of_config(config: Elsewhere | None) -> str:
 def with_config(digest: str, config_digest: str) -> str:
     """The digest of a checkpoint together with that of its config.json elsewhere, if that is where it is."""
     return hashlib.sha256(f"{digest}{config_digest}".encode()).hexdigest() if config_digest else digest
-
-
-def digest_of_tokenizer(files: Iterable[StoredObject]) -> str:
-    """Of the files of a tokenizer, which lie in one folder."""
-    files = tuple(files)
-    return files_digest(files, files[0].name.rpartition("/")[0])
 
 
 def planned_engine(engine: Engine) -> PlannedEngine:
