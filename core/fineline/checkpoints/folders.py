@@ -195,7 +195,8 @@ class Names:
             if reading is None:
                 continue
             if parts[place].isdecimal():
-                bare = place if bare is None else bare
+                # Below `model` it is a layer: nanotron's `1000/model/model/decoder/0`.
+                bare = place if bare is None or "model" in parts[place:bare] else bare
                 continue
             if place and (above := self._read(parts[place - 1])) is not None and not parts[place - 1].isdecimal():
                 inner = parts[place].startswith("global_step") or above.step == reading.step

@@ -48,7 +48,7 @@ def format_of(folder_name: str, names: Collection[str]) -> Format:
     """The format of a folder with this (last) name and these names of files directly in it; NONE without weights."""
     if SINGLE in names or INDEX in names:
         return Format.SAFETENSORS
-    if folder_name.startswith("optim"):
+    if folder_name.startswith("optim") or folder_name == "random":  # nanotron keeps its random states in a folder
         return Format.NONE
     found = {form for name in names if (form := _format_of_file(name)) is not Format.NONE}
     if not found:
@@ -120,7 +120,10 @@ def refusal(
             f"{folder}: no weights are there yet: {SINGLE}, or its shards with {INDEX}, are missing. Upload them.",
             passing=True,
         )
-    return Problem("FormatUnsupported", f"{folder}: {_WHAT[form].format(example=_example(form, names))}")
+    what = _WHAT[form]
+    if form is Format.OTHER and any("_pp-rank-" in name or name.startswith("model_weight") for name in names):
+        what = _NANOTRON
+    return Problem("FormatUnsupported", f"{folder}: {what.format(example=_example(form, names))}")
 
 
 def _example(form: Format, names: Collection[str]) -> str:
@@ -140,6 +143,7 @@ def _dcp_converter(folder: str) -> str:
 _SAVE_AS_SAFETENSORS = (
     "Convert it with transformers: from_pretrained(…) and save_pretrained(…, safe_serialization=True)."
 )
+_NANOTRON = "nanotron's own files ({example}) are not read. Convert it with nanotron's examples/llama/convert_nanotron_to_hf.py."
 _WHAT = {
     Format.PYTORCH_BIN: "pytorch_model.bin is not read in this version, with or without allowPickle. "
     + _SAVE_AS_SAFETENSORS,
