@@ -143,7 +143,9 @@ def _dcp_converter(folder: str) -> str:
 _SAVE_AS_SAFETENSORS = (
     "Convert it with transformers: from_pretrained(…) and save_pretrained(…, safe_serialization=True)."
 )
-_NANOTRON = "nanotron's own files ({example}) are not read. Convert it with nanotron's examples/llama/convert_nanotron_to_hf.py."
+_NANOTRON = (
+    "nanotron's own files ({example}) are not read. Convert it with its examples/llama/convert_nanotron_to_hf.py."
+)
 _WHAT = {
     Format.PYTORCH_BIN: "pytorch_model.bin is not read in this version, with or without allowPickle. "
     + _SAVE_AS_SAFETENSORS,

@@ -32,8 +32,7 @@ NANOTRON = (
     "config.yaml", "checkpoint_metadata.json", "lr_scheduler/lr_scheduler.pt", "optimizer/optimizer_config.json",
     "optimizer/optimizer_pp-0-of-1_tp-0-of-1_exp-0-of-1.pt", "random/tp-0-of-1_dp-0-of-1_pp-0-of-1.pt",
     "model/model/decoder/0/pp_block/mlp/down_proj/model_weight_pp-rank-0-of-1_tp-rank-0-of-1.safetensors",
-    "model/model/token_position_embeddings/pp_block/token_embedding/"
-    "model_weight_pp-rank-0-of-1_tp-rank-0-of-1.safetensors",
+    "model/model/final_layer_norm/pp_block/model_weight.safetensors",
     "model_config.json",
 )  # fmt: skip
 
