@@ -10,7 +10,7 @@ from functools import cache
 from importlib import metadata
 
 from fineline.plan import PlannedTask, PlannedUnit, WorkOrder, key_inputs
-from fineline.results import Manifest
+from fineline.results import Manifest, RunLabels
 from fineline_evaluator.checkpoint import LoadedCheckpoint
 from fineline_evaluator.publisher import ScoredUnit
 from fineline_evaluator.sanity import check_unit
@@ -74,6 +74,9 @@ def score_unit(
         load={"how": loaded.load.how, "verified": loaded.load.verified},
         notes=loaded.load.notes,
         data_digests={task.task: compiled.data_digest},
+        labels=RunLabels(
+            order.run.family, order.run.parameters, order.run.tokens_per_step, dict(sorted(order.run.strategy.items()))
+        ),
     )
     return ScoredUnit(
         address=address,

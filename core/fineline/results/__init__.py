@@ -20,7 +20,7 @@ from fineline.results.recording import (
     record_attempt,
     record_failure,
 )
-from fineline.results.records import AttemptRecord, FailureRecord, Manifest
+from fineline.results.records import AttemptRecord, FailureRecord, Manifest, RunLabels
 from fineline.results.version import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ __all__ = [
     "Manifest",
     "Metrics",
     "Published",
+    "RunLabels",
     "UnitAddress",
     "UnitState",
     "check_writable",

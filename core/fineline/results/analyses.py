@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Self, TypeVar
+from datetime import datetime
+from typing import Annotated, Self, TypeVar
 from urllib.parse import quote
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from fineline.errors import ObjectNotFound, ResultError
-from fineline.results.layout import METRICS_FILE, UNITS, parse, run_folder
+from fineline.results.layout import UNITS, is_commit, run_folder
 from fineline.store import Store, StoredObject
 from fineline.store.names import is_safe_name
 
@@ -32,6 +33,7 @@ MOST_BYTES = 16 * 1024 * 1024
 """No pointer and no manifest is larger; what is was written by somebody else."""
 
 Model = TypeVar("Model", bound=BaseModel)
+Count = Annotated[int, Field(ge=0, le=10**12)]
 
 
 class _Record(BaseModel):
@@ -49,29 +51,50 @@ class RunState(_Record):
 class AnalysisManifest(_Record):
     """What an analysis is made from and what it says, the worst verdict first.
 
-    `commits_digest` and `commits` are of the commits that were listed at `listed_at`, as `commits_digest` makes it.
-    `settings_digest` names horizons, references, and which runs. `left_out` has a sentence for each result that could
-    not be read. `files` are the names of all files beside the manifest.
+    `commits_digest` is of the commits that were listed for it (of the named runs, else of all), as `commits_digest`
+    makes it; `commits` counts those that it is made from. `listed_at` is when the newest that was listed was written,
+    by the store's clock: no time of the analysis itself, for the same inputs make the same bytes. `settings_digest`
+    names horizons, references, and which runs. `left_out` has a sentence for each result that could not be read.
+    `files` are the names of all files beside the manifest. `settings` are the analysis's own, in clear.
     """
 
     digest: str
     settings_digest: str
     commits_digest: str
-    commits: int
+    commits: Count
     listed_at: AwareDatetime
     files: tuple[str, ...]
-    runs: int
+    runs: Count
     verdicts: tuple[RunState, ...]
     left_out: tuple[str, ...] = ()
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        """The manifest as it is stored: the same for the same values."""
+        return _json(self)
+
+    @classmethod
+    def from_json(cls, data: bytes, name: str) -> Self:
+        """`ResultError` names what is no manifest."""
+        return _read(cls, data, name)
 
 
 class Latest(_Record):
-    """The pointer: which folder, and what was asked for by it. The manifest in `folder` has the rest."""
+    """The pointer: which folder, and what was asked for by it. The manifest in `folder` has the rest.
+
+    `report` is the report's name in the store; `written_at` when the analysis was done.
+    """
 
     digest: str
     folder: str
     settings_digest: str
     commits_digest: str
+    report: str = ""
+    written_at: AwareDatetime | None = None
+
+    def to_json(self) -> bytes:
+        """The pointer as it is stored."""
+        return _json(self)
 
     @classmethod
     def from_json(cls, data: bytes, name: str) -> Self:
@@ -97,15 +120,19 @@ def listed_commits(store: Store, runs: Sequence[str] = ()) -> Iterator[StoredObj
     """
     for prefix in sorted({run_folder(run) for run in runs}) or [UNITS]:
         for item in store.list(prefix):
-            if item.name.endswith(f"/{METRICS_FILE}") and parse(item.name) is not None:
+            if is_commit(item.name):
                 yield item
 
 
 class CommitsDigest:
-    """Takes commits one by one, in any order, and keeps none of them: of any number it is the same few bytes."""
+    """Takes commits one by one, in any order, and keeps none of them: of any number it is the same few bytes.
+
+    `newest` is when the newest of them was written, by the store's clock.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self.newest: datetime | None = None
         self._sum = 0
 
     def add(self, commit: StoredObject) -> None:
@@ -113,11 +140,22 @@ class CommitsDigest:
         # A sum knows no order: a store that lists in another one gives the same digest.
         self._sum += int.from_bytes(hashlib.sha256(f"{commit.name}\n{commit.etag}".encode()).digest())
         self.count += 1
+        self._written(commit.modified)
+
+    def include(self, other: CommitsDigest) -> None:
+        """All that the other one took, none of which may have been given here."""
+        self._sum += other._sum
+        self.count += other.count
+        if other.newest is not None:
+            self._written(other.newest)
 
     def hexdigest(self) -> str:
         """16 hex digits over the names and etags so far."""
         total = self._sum % (1 << 256)
         return hashlib.sha256(f"{self.count}/{total:064x}".encode()).hexdigest()[:16]
+
+    def _written(self, at: datetime) -> None:
+        self.newest = at if self.newest is None else max(self.newest, at)
 
 
 def commits_digest(commits: Iterable[StoredObject]) -> str:
@@ -169,6 +207,10 @@ def _bytes(store: Store, name: str) -> bytes | None:
         return store.get(name)
     except ObjectNotFound:
         return None
+
+
+def _json(record: _Record) -> bytes:
+    return (json.dumps(record.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def _read(model: type[Model], data: bytes, name: str) -> Model:

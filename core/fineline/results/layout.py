@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 UNITS = "units/"
+COMPACTED = "tables/metrics/"
+"""Metrics of many commits in one file, a folder a run: see `compacted`."""
+
 METRICS_FILE = "metrics.arrow"
 SAMPLES_FILE = "samples.arrow"
 FAILED_FILE = "failed.json"
@@ -85,6 +88,16 @@ def parse(name: str) -> tuple[UnitAddress, str] | None:
         return None
     values = {field: unquote(match[field]) for field in ("run", "branch", "task")}
     return UnitAddress(step=int(match["step"]), key=match["key"], **values), file_name
+
+
+def is_commit(name: str) -> bool:
+    """Whether an object is a unit's commit, `…/metrics.arrow`.
+
+    >>> is_commit(UnitAddress("tiny", "main", 1000, "piqa", "0123456789abcdef").metrics)
+    True
+    """
+    # The end is looked at first: it is quick, and half of what lies among units is samples.
+    return name.endswith(f"/{METRICS_FILE}") and parse(name) is not None
 
 
 def attempt_number(file_name: str) -> int | None:

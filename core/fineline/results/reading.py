@@ -2,45 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
+from urllib.parse import unquote
 
 import polars as pl
 import pyarrow as pa
 
 from fineline.errors import ObjectNotFound, ResultError
 from fineline.results import arrow, layout
+from fineline.results.analyses import CommitsDigest
+from fineline.results.compaction import Compactor
 from fineline.results.layout import UnitAddress
-from fineline.results.records import Manifest
+from fineline.results.records import Manifest, RunLabels
+from fineline.results.run_metrics import ROW_ORDER, RunMetrics, read_run, run_folders
 from fineline.results.schemas import MANIFEST_KEY, METRICS
 from fineline.store import Store
 
 READERS = 16
+_RUNS_AT_ONCE = 4
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Metrics:
     """Metrics of some runs: a frame with the columns of the METRICS schema in a fixed order of rows, and what was left
-    out and why, one sentence each."""
+    out and why, one sentence each.
+
+    `commits` counts the commits of these runs that were read; `commits_digest` is of all that were listed for it, as
+    `analyses.commits_digest` makes it, and `newest` when the newest of those was written. `labels`
+    are the runs' labels by their newest result, of those that have any.
+    `hindrance` says why the store refused to be compacted, which changes nothing of the rest.
+    """
 
     frame: pl.DataFrame
     notices: tuple[str, ...]
+    commits: int = 0
+    commits_digest: str = ""
+    newest: datetime | None = None
+    labels: Mapping[str, RunLabels] = field(default_factory=dict)
+    hindrance: str = ""
 
 
-def read_metrics(store: Store, runs: Sequence[str] | None = None, tasks: Sequence[str] | None = None) -> Metrics:
-    """The metrics of all committed units, or of those of some runs and tasks."""
-    commits = [address for address in committed(store, runs) if tasks is None or address.task in tasks]
-    tables: list[pa.Table] = []
-    notices: list[str] = []
-    for outcome in _each(commits, lambda address: _metrics_table(store, address)):
-        (tables if isinstance(outcome, pa.Table) else notices).append(outcome)
-    whole = pa.concat_tables(tables) if tables else METRICS.empty_table()
-    frame = pl.DataFrame(whole)
-    order = ["run", "branch", "step", "task", "subtask", "metric", "filter", "key"]
-    return Metrics(frame.sort(order, nulls_last=False), tuple(notices))
+def read_metrics(
+    store: Store,
+    runs: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
+    *,
+    families: Sequence[str] | None = None,
+    compact: bool = False,
+) -> Metrics:
+    """The metrics of all committed units, or of those of some runs and tasks, or of the runs of some families.
+
+    What compacted files hold is read from there, the rest commit by commit; with `compact` it is then compacted too.
+    The result is the same either way. A run is of the family that its newest result says; which run is of which is
+    known from its results alone, so all are read for it.
+    """
+    compactor = Compactor() if compact else None
+    chosen: list[tuple[str, RunMetrics]] = []
+    digest = CommitsDigest()
+    with ThreadPoolExecutor(READERS, "fineline-commits") as pool, ThreadPoolExecutor(_RUNS_AT_ONCE) as run_pool:
+        folders = run_folders(store, runs)
+        read = run_pool.map(lambda folder: read_run(store, folder, pool, tasks, compactor), folders)
+        for folder, found in zip(folders, read, strict=True):
+            run = unquote(folder.removeprefix("run="))
+            digest.include(found.commits)
+            if families is None or _may_be_of(found, families):
+                chosen.append((run, found))
+    return Metrics(
+        frame=_together(chosen),
+        notices=tuple(notice for _, found in chosen for notice in found.notices),
+        commits=sum(found.commits.count for _, found in chosen),
+        commits_digest=digest.hexdigest(),
+        newest=digest.newest,
+        labels={run: found.labels for run, found in chosen if found.labels is not None},
+        hindrance=compactor.hindrance if compactor is not None else "",
+    )
 
 
 def read_samples(
@@ -71,17 +111,19 @@ def committed(store: Store, runs: Sequence[str] | None = None) -> list[UnitAddre
     return sorted({found[0] for found in parsed if found is not None and found[1] == layout.METRICS_FILE})
 
 
-def _metrics_table(store: Store, address: UnitAddress) -> pa.Table | str:
-    table = _read(store, address.metrics)
-    if isinstance(table, str):
-        return table
-    missing = [name for name in METRICS.names if name not in table.column_names]
-    if missing:
-        return f"{store.uri}{address.metrics}: lacks the columns {', '.join(missing)}; left out"
-    try:
-        return table.select(METRICS.names).cast(METRICS).replace_schema_metadata(None)
-    except (pa.ArrowException, ValueError) as error:
-        return f"{store.uri}{address.metrics}: {str(error).splitlines()[0]}; left out"
+def _may_be_of(found: RunMetrics, families: Sequence[str]) -> bool:
+    """A run of which nothing could be read may be of any family: what is odd about it is told."""
+    return not found.rows.height or (found.labels is not None and found.labels.family in families)
+
+
+def _together(chosen: Sequence[tuple[str, RunMetrics]]) -> pl.DataFrame:
+    """All rows in order. Runs come in order and so do the rows of each, unless some say that they are another's."""
+    if not chosen:
+        return pl.DataFrame(METRICS.empty_table())
+    frame = pl.concat([found.rows for _, found in sorted(chosen, key=lambda one: one[0])])
+    if all((found.rows["run"] == run).all() for run, found in chosen):
+        return frame
+    return frame.sort(ROW_ORDER, nulls_last=False, maintain_order=True)
 
 
 def _samples_table(store: Store, address: UnitAddress) -> pa.Table | str:

@@ -66,11 +66,43 @@ def record_from_json(kind: type[Record], data: bytes, name: str) -> Record:
 
 
 @dataclass(frozen=True)
+class RunLabels:
+    """What the evaluation's resource says of the run (`spec.run`): no number depends on it, analyses compare by it."""
+
+    family: str | None = None
+    parameters: int | None = None
+    tokens_per_step: int | None = None
+    strategy: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, values: object) -> Self:
+        """Labels from the values of a record; what is missing or of another kind is not known."""
+        found = values if isinstance(values, Mapping) else {}
+        family, strategy = found.get("family"), found.get("strategy")
+        counts = {
+            name: found.get(name) if type(found.get(name)) is int else None
+            for name in ("parameters", "tokens_per_step")
+        }
+        return cls(
+            family=family if isinstance(family, str) else None,
+            strategy={str(label): str(value) for label, value in strategy.items()}
+            if isinstance(strategy, Mapping)
+            else {},
+            **counts,
+        )
+
+    def to_json(self) -> str:
+        """The labels in one line, the same for the same labels."""
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a result was made with; stands in the schema metadata of metrics.arrow.
 
     `key_inputs` is what the key was computed from, in clear; `numerics_fingerprint` what else could move the last
-    digits. `seconds` has fetch, load, score, metrics; `tokens` has scored and computed.
+    digits. `seconds` has fetch, load, score, metrics; `tokens` has scored and computed. `labels` are the run's, not
+    known (all empty) in manifests of older versions.
     """
 
     key_inputs: Mapping[str, Any]
@@ -87,6 +119,7 @@ class Manifest:
     samples_digest: str = ""
     notes: tuple[str, ...] = ()
     data_digests: Mapping[str, str] = field(default_factory=dict)
+    labels: RunLabels = RunLabels()
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> bytes:
@@ -95,7 +128,8 @@ class Manifest:
     @classmethod
     def from_json(cls, data: bytes, name: str) -> Self:
         values = _known(cls, data, name)
-        return cls(**{**values, "notes": tuple(values.get("notes", ()))})
+        notes, labels = tuple(values.get("notes", ())), RunLabels.of(values.get("labels"))
+        return cls(**{**values, "notes": notes, "labels": labels})
 
 
 def _json(values: Mapping[str, Any]) -> bytes:

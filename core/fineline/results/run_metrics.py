@@ -1,0 +1,163 @@
+"""The metrics of one run: what compacted files hold of the commits that are listed, and the other commits one by one.
+
+The listing is the truth: a compacted row counts only while its commit is listed under the etag that it was read with.
+The rows and their order are the same whatever is compacted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from itertools import repeat
+from urllib.parse import unquote
+
+import polars as pl
+import pyarrow as pa
+
+from fineline.errors import ResultError, StoreError
+from fineline.results import layout
+from fineline.results.analyses import CommitsDigest
+from fineline.results.commits import ReadCommit, read_commit, read_listed_commit
+from fineline.results.compacted import COMPACTED_METRICS, TornError, compacted_files, unpack
+from fineline.results.compaction import Compactor, Part, Seen
+from fineline.results.records import RunLabels
+from fineline.results.schemas import METRICS
+from fineline.store import Store, StoredObject
+
+ROW_ORDER = ("run", "branch", "step", "task", "subtask", "metric", "filter", "key")
+_ON = ["commit", "etag"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunMetrics:
+    """`rows` have the columns of METRICS, in order. `commits` takes in those that were listed and are still there, as
+    they were when they were read. `labels` are the run's by its newest result, None where none has any."""
+
+    rows: pl.DataFrame
+    commits: CommitsDigest
+    labels: RunLabels | None
+    notices: tuple[str, ...]
+
+
+def run_folders(store: Store, runs: Sequence[str] | None = None) -> list[str]:
+    """The folders (`run=<run>`) of these runs, or of all that have one, in order."""
+    if runs is not None:
+        return sorted({layout.run_folder(run).removeprefix(layout.UNITS).removesuffix("/") for run in runs})
+    folders = store.list_level(layout.UNITS).folders
+    found = (folder.removeprefix(layout.UNITS).removesuffix("/") for folder in folders)
+    return [folder for folder in found if folder.startswith("run=")]
+
+
+def read_run(
+    store: Store,
+    run_folder: str,
+    pool: Executor,
+    tasks: Collection[str] | None = None,
+    compactor: Compactor | None = None,
+) -> RunMetrics:
+    """The metrics of the run whose folder below `units/` is `run_folder` (`run=<run>`).
+
+    With `tasks`, of these alone. Commits are read in `pool`. With a compactor, what was read one by one is compacted.
+    """
+    above = f"{layout.UNITS}{run_folder}/"
+    listed = {_commit(item, above): item for item in store.list(above) if layout.is_commit(item.name)}
+    keys = pl.DataFrame({"commit": list(listed), "etag": [item.etag for item in listed.values()]}, schema=_KEYS)
+    seen = _compacted(store, run_folder, keys) if listed else Seen()
+    wanted = [commit for commit in listed if tasks is None or _task(commit) in tasks]
+    others = _others(keys.filter(pl.col("commit").is_in(wanted)), seen.parts)
+    read = read_commit if compactor is None else read_listed_commit
+    found = list(pool.map(read, repeat(store), [listed[commit] for commit in others]))
+    fresh = _rows_of(found, above)
+    if compactor is not None:
+        compactor.compact(store, run_folder, fresh, seen)
+    rows = pl.concat([*(part.rows for part in seen.parts), fresh])
+    if tasks is not None:
+        rows = rows.filter(pl.col("commit").is_in(wanted))
+    # The commit breaks ties, and the order within a commit is kept: the same rows in the same order, however read.
+    rows = rows.sort([*ROW_ORDER, "commit"], nulls_last=False, maintain_order=True)
+    return RunMetrics(
+        rows=rows.select(METRICS.names),
+        commits=_digest(listed, found, above),
+        labels=_newest_labels(rows),
+        notices=tuple(one.notice for one in found if one.notice),
+    )
+
+
+def _digest(listed: Mapping[str, StoredObject], found: Iterable[ReadCommit], above: str) -> CommitsDigest:
+    """Of the commits as they were listed, but for those that turned out to be another one, or gone, when read."""
+    digest = CommitsDigest()
+    read = {_commit(one.item, above): one for one in found}
+    for commit, item in listed.items():
+        one = read.get(commit)
+        if one is None:
+            digest.add(item)
+        elif one.rows is not None or one.notice:
+            digest.add(one.item)
+    return digest
+
+
+def _newest_labels(rows: pl.DataFrame) -> RunLabels | None:
+    known = rows.filter(pl.col("labels").is_not_null())
+    if not known.height:
+        return None
+    newest = known.select("evaluated_at", "commit", "labels").sort("evaluated_at", "commit").row(-1, named=True)
+    return RunLabels.of(json.loads(newest["labels"]))
+
+
+_KEYS = {"commit": pl.String(), "etag": pl.String()}
+
+
+def _compacted(store: Store, run_folder: str, listed: pl.DataFrame) -> Seen:
+    """What compacted files hold of the listed commits, each once. A file that can't be read is as if it were not."""
+    seen = Seen()
+    try:
+        seen.files = compacted_files(store, run_folder)
+    except StoreError:
+        return seen
+    for file in seen.files:
+        if file.name in seen.superseded:
+            continue
+        try:
+            compacted = unpack(store.get(file.name), file)
+        except TornError:
+            seen.torn.add(file.name)
+            continue
+        except (ResultError, StoreError):
+            continue
+        rows = compacted.rows.join(listed, on=_ON, how="semi", maintain_order="left")
+        for part in seen.parts:
+            rows = rows.join(part.rows.select("commit"), on="commit", how="anti", maintain_order="left")
+        seen.superseded |= compacted.replaces
+        seen.parts.append(Part(file, rows, compacted.replaces))
+    return seen
+
+
+def _others(listed: pl.DataFrame, parts: Sequence[Part]) -> list[str]:
+    """The listed commits that no compacted file holds, in order."""
+    for part in parts:
+        listed = listed.join(part.rows.select("commit"), on="commit", how="anti", maintain_order="left")
+    return listed["commit"].to_list()
+
+
+def _rows_of(found: Iterable[ReadCommit], above: str) -> pl.DataFrame:
+    """The rows of commits that were read, in the order of commits."""
+    read = [(_commit(one.item, above), one.item.etag, one.labels, one.rows) for one in found if one.rows is not None]
+    if not read:
+        return pl.DataFrame(COMPACTED_METRICS.empty_table())
+    commits, etags, labels, tables = zip(*read, strict=True)
+    counts = pl.Series("count", [table.num_rows for table in tables], dtype=pl.Int64())
+    places = pl.int_range(len(tables), eager=True).repeat_by(counts).explode().drop_nulls()
+    which = pl.DataFrame({"commit": commits, "etag": etags, "labels": labels}, schema=_KEYS | {"labels": pl.String()})[
+        places
+    ]
+    return pl.concat([pl.DataFrame(pa.concat_tables(tables)), which], how="horizontal")
+
+
+def _commit(item: StoredObject, above: str) -> str:
+    return item.name.removeprefix(above).removesuffix(f"/{layout.METRICS_FILE}")
+
+
+def _task(commit: str) -> str:
+    return unquote(commit.split("/")[2].removeprefix("task="))
