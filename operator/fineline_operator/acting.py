@@ -12,6 +12,7 @@ from fineline_operator.evaluations.reconcile import Reconciler as EvaluationReco
 from fineline_operator.queue import Key, Queue
 from fineline_operator.settings import OperatorSettings
 from fineline_operator.threads import Threads
+from fineline_operator.uploads.queues import Queues
 from fineline_operator.watching import Watching
 from fineline_operator.world import EVALUATION, Known, World
 
@@ -32,8 +33,15 @@ class Acting:
     """One run, from the Lease to the end. `after_start` is called after kopf has taken the signals for itself."""
 
     def __init__(
-        self, configuration: Configuration, api: Api, settings: OperatorSettings, after_start: Callable[[], None]
+        self,
+        configuration: Configuration,
+        api: Api,
+        settings: OperatorSettings,
+        queues: Queues,
+        *,
+        after_start: Callable[[], None],
     ) -> None:
+        self._queues = queues
         self._threads = Threads()
         self._world = World(
             self._wake, max_active=settings.max_active, results=settings.results or "", gone=self._forget
@@ -61,9 +69,11 @@ class Acting:
         await first(ready, stop)
         if not stop.is_set():
             self._queue.start()
+            self._queues.start()
             await first(stop, watch)
         logger.info("stopping: what is being done is ended first")
         watch.cancel()
+        await self._queues.stop()
         await asyncio.gather(watch, self._queue.stop(), return_exceptions=True)
         self._threads.close()
 

@@ -12,15 +12,13 @@ from typing import cast
 from fineline.resources.fields import GROUP, VERSION
 from fineline.resources.kinds import KINDS
 from fineline_operator.api import Api, Forbidden, NotFound, path_of
+from fineline_operator.jobs.ownership import OURS
 from fineline_operator.paths import Resource
 from fineline_operator.world import World, job_known
 
 logger = logging.getLogger(__name__)
 
 CHUNK = 500
-
-OURS = "app.kubernetes.io/managed-by=fineline-operator"
-"""Selects the Jobs that the operator made, for whichever kind: a watch takes one selector."""
 
 KIND_OF: Mapping[Resource, str] = {cast("Resource", kind.plural): kind.name for kind in KINDS}
 """In the order in which they are read: CheckpointEvals first, so that reading them wakes no source or analysis."""

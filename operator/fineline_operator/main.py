@@ -24,6 +24,7 @@ from fineline_operator.api import Api, load_configuration
 from fineline_operator.health import Health
 from fineline_operator.leadership import Leadership, own_identity, own_namespace
 from fineline_operator.settings import OperatorSettings, read_settings
+from fineline_operator.uploads.uploads import Uploads
 
 logger = logging.getLogger("fineline_operator.main")
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 class _Operator:
-    """One run: health at once, the Lease, and only with it the watch and the queue."""
+    """One run: health and the webhook at once, then the Lease, and only with it all that watches and writes."""
 
     def __init__(self, settings: OperatorSettings, kubeconfig: Path | None, identity: str) -> None:
         self._settings = settings
@@ -66,6 +67,7 @@ class _Operator:
         self._take_signals()
         configuration = await load_configuration(self._kubeconfig)
         api = Api(configuration)
+        uploads = Uploads(api, self._settings)
         beating = asyncio.create_task(self._beats())
         leadership = Leadership(
             name=self._settings.lease.name,
@@ -79,10 +81,13 @@ class _Operator:
         health = self._health(leadership)
         logger.info("fineline-operator %s starts as %s", __version__, self._identity)
         health.start()
+        await uploads.start()
         leadership.start()
         await first(self._acquired, self._stop)
         if not self._stop.is_set():
-            await Acting(configuration, api, self._settings, self._take_signals).run(self._stop)
+            acting = Acting(configuration, api, self._settings, uploads.queues, after_start=self._take_signals)
+            await acting.run(self._stop)
+        await uploads.stop()
         await api.close()
         await asyncio.to_thread(leadership.release)
         beating.cancel()

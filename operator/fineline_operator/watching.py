@@ -21,7 +21,8 @@ import kopf
 from fineline.resources.fields import GROUP, VERSION
 from fineline_operator import metrics
 from fineline_operator.api import Api, ApiError, Configuration, open_session, path_of
-from fineline_operator.lists import CHUNK, KIND_OF, OURS, Lists
+from fineline_operator.jobs.ownership import OURS
+from fineline_operator.lists import CHUNK, KIND_OF, Lists
 from fineline_operator.paths import Resource, resource_of
 from fineline_operator.world import World, job_known, key_of
 

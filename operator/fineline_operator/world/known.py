@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fineline.resources.fields import GROUP
+from fineline.sources.batches import SOURCE_UID_LABEL
 from fineline_operator.evaluations.observed import JobSeen
 from fineline_operator.jobs.seen import job_seen
 from fineline_operator.queue import Key
@@ -23,9 +24,6 @@ ANALYSIS = "TrajectoryAnalysis"
 RETRY_ANNOTATION = f"{GROUP}/retry"
 WAKE_ANNOTATION = f"{GROUP}/wake"
 """Any new value calls for a look at the CheckpointSource: what takes notices of uploads writes it."""
-
-SOURCE_LABEL = f"{GROUP}/source-uid"
-"""The uid of the CheckpointSource that made a CheckpointEval, on the latter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +165,7 @@ def evaluation_known(body: Mapping[str, Any], results: str = "") -> EvaluationKn
         handled_retry=str(status.get("retry") or ""),
         waiting=admitted.get("status") == "False" and admitted.get("reason") == "Waiting",
         lane=lane(key.namespace, _text(spec, "checkpoints", "uri"), results, _text(spec, "suite", "datasets")),
-        source_uid=sys.intern(_text(metadata, "labels", SOURCE_LABEL)),
+        source_uid=sys.intern(_text(metadata, "labels", SOURCE_UID_LABEL)),
         results=_folder(results),
         published=int(_map(status.get("progress")).get("published") or 0),
     )
