@@ -1,12 +1,13 @@
 """What Prometheus is told. Every name and label of the operator's metrics stands here.
 
-Labels are kinds, verbs and resources: never names of objects, of which there may be many.
+Labels are kinds, verbs and resources: never names of objects, of which there may be many. Verdicts alone have the name
+of their TrajectoryAnalysis: there are few of these, and an alert has to say which.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -48,6 +49,23 @@ EVENTS = Counter(
 UNITS_PUBLISHED = Counter(
     "fineline_units_published_total", "Units whose results were seen to be committed.", registry=REGISTRY
 )
+SOURCE_LISTS = Counter(
+    "fineline_source_lists_total", "Pages of listings that were asked for of the prefixes of CheckpointSources.",
+    registry=REGISTRY,
+)  # fmt: skip
+UPLOAD_TO_RESULT = Histogram(
+    "fineline_upload_to_result_seconds",
+    "From the last change of a checkpoint until all of its results were seen, of those that a CheckpointSource saw to "
+    "be without.",
+    registry=REGISTRY, buckets=(30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400, 259200),
+)  # fmt: skip
+ANALYSES = Counter(
+    "fineline_analyses_total", "Analyses that ended, by outcome: published or failed.", ["outcome"], registry=REGISTRY
+)
+VERDICTS = Gauge(
+    "fineline_verdicts", "Runs by the state that the newest analysis gives them.", ["namespace", "analysis", "state"],
+    registry=REGISTRY,
+)  # fmt: skip
 API_REQUESTS = Counter(
     "fineline_api_requests_total", "Requests to the API server by HTTP status; none where there was no answer.",
     ["verb", "resource", "code"], registry=REGISTRY,
@@ -66,6 +84,18 @@ def store_call(what: str) -> Iterator[None]:
         outcome = "ok"
     finally:
         STORE_SECONDS.labels(what, outcome).observe(time.perf_counter() - began)
+
+
+def tell_verdicts(namespace: str, analysis: str, states: Mapping[str, int]) -> None:
+    """How many runs have each state; `states` always names the same ones."""
+    for state, count in states.items():
+        VERDICTS.labels(namespace, analysis, state).set(count)
+
+
+def forget_verdicts(namespace: str, analysis: str, states: Iterable[str]) -> None:
+    """The TrajectoryAnalysis of which these were told is gone."""
+    for state in states:
+        VERDICTS.remove(namespace, analysis, state)
 
 
 def exposition() -> bytes:

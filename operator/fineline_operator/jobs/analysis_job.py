@@ -81,21 +81,17 @@ def analysis_template(
     return pod_parts.with_templates(base, patches, ANALYSIS, subject)
 
 
-def template_digest(template: Mapping[str, Any], generation: int) -> str:
+def digest_of_template(template: Mapping[str, Any], generation: int) -> str:
     """Names how an analysis is made: another one is another try, where one failed."""
     text = json.dumps([template, generation], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def analysis_job_body(subject: Subject, inputs: Inputs, template: Mapping[str, Any], generation: int) -> dict[str, Any]:
+def analysis_job_body(
+    subject: Subject, inputs: Inputs, template: Mapping[str, Any], template_digest: str
+) -> dict[str, Any]:
     """The Job as the API takes it: the same inputs, made in the same way, have the same name."""
-    name = analysis_job_name(
-        subject.name,
-        subject.uid,
-        inputs.commits_digest,
-        inputs.settings_digest,
-        template_digest(template, generation),
-    )
+    name = analysis_job_name(subject.name, subject.uid, inputs.commits_digest, inputs.settings_digest, template_digest)
     annotations = {
         COMMITS_ANNOTATION: str(inputs.commits),
         COMMITS_DIGEST_ANNOTATION: inputs.commits_digest,

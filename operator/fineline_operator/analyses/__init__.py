@@ -1,0 +1,1 @@
+"""TrajectoryAnalyses: observed, decided on, acted on."""

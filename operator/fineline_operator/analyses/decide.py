@@ -1,0 +1,239 @@
+"""Decides about one TrajectoryAnalysis: the order of the rules. Pure: the same observed values, the same decision.
+
+Nothing here remembers: what is analysed is read from the store, what failed from the Jobs and the status, so that a
+restart anywhere loses nothing. A decision that needs to see more says so (`look`), and is asked again with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from fineline.resources import TrajectoryAnalysisSpec
+from fineline.resources.analysis_reasons import AnalysisEvent, AnalysisReason
+from fineline_operator.analyses import conditions, outcome
+from fineline_operator.analyses.conditions import Conditions
+from fineline_operator.analyses.decision import CreateJob, Decision, DeleteJob, Look, StatusWanted, Told
+from fineline_operator.analyses.failing import Tried, event_of, is_told, message_of, tried_before
+from fineline_operator.analyses.observed import AnalysisJob, Asked, Listed, Observed, ResultsSeen
+from fineline_operator.analyses.waiting import LIST_SECONDS, due, latest_start, rest_seconds, seen_again
+from fineline_operator.evaluations import wording
+from fineline_operator.evaluations.observed import NotLooked, PodsSeen
+from fineline_operator.jobs.analysis_job import Inputs
+from fineline_operator.telling.events import event, warning
+from fineline_operator.telling.problems import STUCK_SECONDS, Problem
+
+
+def decide(observed: Observed) -> Decision:
+    """What to look at next, or what to do, tell and wait for."""
+    seen, asked = observed.analysis, observed.asked
+    if seen.deleting:
+        return Decision()  # owner references take its Jobs; reports stay
+    problem = observed.problem or observed.job_problem
+    if problem is not None or seen.spec is None or asked is None:
+        return _problem(observed, problem or Problem(AnalysisReason.SPEC_INVALID, "spec: can't be read"))
+    return _meant(observed, seen.spec, asked)
+
+
+def _meant(observed: Observed, spec: TrajectoryAnalysisSpec, asked: Asked) -> Decision:
+    if observed.running is not None:
+        return _running(observed, spec, observed.running)
+    if spec.suspend and _is_read(observed):
+        return _told(observed, spec, ())
+    if isinstance(observed.results, Problem):
+        return _problem(observed, observed.results)
+    newest = _newest(observed)
+    untold = newest is not None and newest.finished == "Failed" and not is_told(observed, newest)
+    if untold and isinstance(observed.last_words, NotLooked):
+        return Decision(look=Look.LAST_WORDS)
+    if observed.results is None or _must_list(observed, spec, asked, observed.results):
+        return Decision(look=Look.RESULTS)
+    return _judge(observed, spec, asked, observed.results)
+
+
+def last_try(observed: Observed) -> datetime | None:
+    """When the newest Job that has ended was made: results before it are not waited for any more."""
+    newest, last = _newest(observed), observed.analysis.status.last_run
+    if newest is not None:
+        return newest.created
+    return last.start_time if last is not None else None
+
+
+def taken_up(observed: Observed, before: ResultsSeen | None, listed: Listed) -> ResultsSeen:
+    """What a listing within this look adds to what was known `before`."""
+    newest = _newest(observed)
+    # Was it new by what is known now, such as by the analysis that ended since?
+    was_new = before is not None and _is_new(observed, replace(before.listed, latest=listed.latest))
+    return seen_again(before, listed, newest.uid if newest is not None else "", was_new=was_new)
+
+
+def _is_new(observed: Observed, listed: Listed) -> bool:
+    """Whether these are results that no analysis has, and that none was tried for."""
+    if observed.asked is None or not listed.commits or _is_analysed(listed, observed.asked):
+        return False
+    return tried_before(observed, listed) is None
+
+
+def _judge(observed: Observed, spec: TrajectoryAnalysisSpec, asked: Asked, results: ResultsSeen) -> Decision:
+    listed = results.listed
+    tried = tried_before(observed, listed)
+    idle = LIST_SECONDS if observed.looked else max(rest_seconds(listed) - _seconds_since(observed, listed), 0.0)
+    if not listed.commits:
+        message = "There are no results of its runs yet: it runs when there are."
+        return _told(observed, spec, conditions.told(AnalysisReason.NO_RESULTS, message), again_after=idle)
+    if _is_analysed(listed, asked):
+        message = f"The newest analysis has every result that there is: {outcome.report_uri(observed, listed.latest)}"
+        return _told(observed, spec, conditions.told(AnalysisReason.UP_TO_DATE, message), again_after=idle)
+    if tried is not None:
+        return _failed(observed, spec, tried, idle)
+    when = _due(observed, spec, results)
+    if observed.now >= when and not spec.suspend:
+        return Decision(
+            create=CreateJob(Inputs(asked.results_uri, listed.commits, listed.digest, asked.settings_digest))
+        )
+    wait = (when - observed.now).total_seconds()
+    newest = _newest(observed)
+    if newest is not None and newest.finished == "Failed":
+        return _failed(observed, spec, Tried(newest.name, newest), wait)
+    return _told(observed, spec, conditions.told(AnalysisReason.DEBOUNCING, _waits(spec, results)), again_after=wait)
+
+
+def _failed(observed: Observed, spec: TrajectoryAnalysisSpec, tried: Tried, again_after: float) -> Decision:
+    unreadable = observed.results.listed.unreadable if isinstance(observed.results, ResultsSeen) else ""
+    message = message_of(observed, tried, unreadable)
+    if message is None:
+        return Decision(look=Look.LAST_WORDS)
+    return _told(observed, spec, conditions.told(AnalysisReason.ANALYSIS_FAILED, message), again_after=again_after)
+
+
+def _waits(spec: TrajectoryAnalysisSpec, results: ResultsSeen) -> str:
+    latest = latest_start(results, spec).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return (
+        f"There are new results: the analysis starts {spec.debounce_seconds:,} s after the last of them, at the latest "
+        f"at {latest}."
+    )
+
+
+def _running(observed: Observed, spec: TrajectoryAnalysisSpec, job: AnalysisJob) -> Decision:
+    trouble, again_after = "", None
+    if not (job.suspended or job.ready or job.deleting):
+        early = observed.trouble_seconds - (observed.now - job.created).total_seconds()
+        if early > 0:
+            again_after = min(early, observed.trouble_seconds)  # clocks differ
+        elif isinstance(observed.pods, NotLooked):
+            return Decision(look=Look.PODS)
+        else:
+            trouble, again_after = _trouble(observed, observed.pods), observed.trouble_seconds
+    status = StatusWanted(conditions.running(job, trouble), job_name=job.name)
+    events: list[Told] = []
+    if observed.analysis.status.job_name != job.name:
+        what = wording.counted(job.commits, "result")
+        events.append(Told(event(AnalysisEvent.JOB_CREATED, f"The Job {job.name} analyses {what}."), job.uid))
+    return Decision(delete=_beyond(observed, spec), status=status, events=tuple(events), again_after=again_after)
+
+
+def _trouble(observed: Observed, pods: PodsSeen) -> str:
+    """What keeps the Job's pod from its start, once it has lasted."""
+    for trouble in pods.troubles:
+        if (observed.now - trouble.since).total_seconds() >= observed.trouble_seconds:
+            return wording.of_trouble(trouble)
+    return ""
+
+
+def _problem(observed: Observed, problem: Problem) -> Decision:
+    running = observed.running
+    said = conditions.of_problem(problem)
+    status = StatusWanted(said, job_name=running.name if running is not None else None)
+    if not problem.lasting:
+        return Decision(status=status, backoff=True)
+    there = observed.analysis.status.condition("Stalled")
+    stalled = next(item for item in said if item.type == "Stalled")
+    events: tuple[Told, ...] = ()
+    if there is None or (there.status, there.reason) != (stalled.status, stalled.reason):
+        events = (Told(warning(problem.reason, stalled.message), str(observed.analysis.generation)),)
+    return Decision(status=status, events=events, again_after=STUCK_SECONDS)
+
+
+def _told(
+    observed: Observed, spec: TrajectoryAnalysisSpec, said: Conditions, *, again_after: float | None = None
+) -> Decision:
+    """The status and the events where no Job runs. `spec.suspend` goes before what is said otherwise."""
+    seen = observed.analysis
+    latest = observed.results.listed.latest if isinstance(observed.results, ResultsSeen) else None
+    newest = _newest(observed)
+    was_suspended = _shown(observed) == AnalysisReason.SUSPENDED
+    turns: list[Told] = list(outcome.events(observed, latest))
+    if newest is not None and not is_told(observed, newest):
+        turns += event_of(observed, newest)
+    occasion = str(seen.generation)
+    if spec.suspend:
+        message = "spec.suspend is true: no analysis starts until it is false."
+        said, again_after = conditions.told(AnalysisReason.SUSPENDED, message), None
+        if not was_suspended:
+            turns.append(Told(event(AnalysisEvent.SUSPENDED, message), occasion))
+    elif was_suspended:
+        turns.append(Told(event(AnalysisEvent.RESUMED, "spec.suspend is false: analyses start again."), occasion))
+    status = StatusWanted(
+        said,
+        last_run=outcome.last_run(seen.status, newest, latest),
+        latest=latest,
+        report=outcome.report_uri(observed, latest),
+    )
+    return Decision(delete=_beyond(observed, spec), status=status, events=tuple(turns), again_after=again_after)
+
+
+def _must_list(observed: Observed, spec: TrajectoryAnalysisSpec, asked: Asked, results: ResultsSeen) -> bool:
+    """Whether what is known of the results is too old for this decision. A listing may be thousands of requests."""
+    listed = results.listed
+    if observed.looked:
+        return False
+    if listed.scope != asked.scope or not _is_after(observed.ended, results):
+        return True
+    if _is_new(observed, listed):
+        return not spec.suspend and observed.now >= _due(observed, spec, results)
+    return _seconds_since(observed, listed) >= rest_seconds(listed)
+
+
+def _due(observed: Observed, spec: TrajectoryAnalysisSpec, results: ResultsSeen) -> datetime:
+    """Now, where the results are those of an earlier analysis or try: a person changed what is asked for."""
+    digest, latest = results.listed.digest, results.listed.latest
+    known = {job.commits_digest for job in observed.ended} | ({latest.commits_digest} if latest is not None else set())
+    return observed.now if digest in known else due(results, spec)
+
+
+def _is_analysed(listed: Listed, asked: Asked) -> bool:
+    latest = listed.latest
+    return latest is not None and (latest.commits_digest, latest.settings_digest) == (
+        listed.digest,
+        asked.settings_digest,
+    )
+
+
+def _is_read(observed: Observed) -> bool:
+    """Whether the status has taken up how the newest Job ended."""
+    newest = _newest(observed)
+    return newest is None or is_told(observed, newest)
+
+
+def _is_after(ended: Sequence[AnalysisJob], results: ResultsSeen) -> bool:
+    """Whether the results were listed after the newest Job's end."""
+    return not ended or ended[0].uid == results.after_job
+
+
+def _newest(observed: Observed) -> AnalysisJob | None:
+    return next(iter(observed.ended), None)
+
+
+def _beyond(observed: Observed, spec: TrajectoryAnalysisSpec) -> tuple[DeleteJob, ...]:
+    """The finished Jobs that are not kept."""
+    return tuple(DeleteJob(job.name, job.uid) for job in observed.ended[spec.history :] if not job.deleting)
+
+
+def _shown(observed: Observed) -> str:
+    ready = observed.analysis.status.condition("Ready")
+    return ready.reason if ready is not None else ""
+
+
+def _seconds_since(observed: Observed, listed: Listed) -> float:
+    return (observed.now - listed.at).total_seconds()

@@ -1,0 +1,182 @@
+"""Hours of results, in a simulated world: when analyses start, how many there are, and that none is missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.analysing import World
+
+HOUR = 3600.0
+SKEWS = (0.0, HOUR, -HOUR, 90.0, -90.0)
+
+
+def all_of(world: World) -> frozenset[str]:
+    return frozenset(f"commit-{number}" for number in range(len(world.commits)))
+
+
+def assert_settled(world: World) -> None:
+    """Everything there is, is analysed, and told so."""
+    assert world.analysed[-1][1] == all_of(world)
+    assert (world.reason, world.latest is not None) == ("UpToDate", True)
+    assert world.status.inputs_digest == world.latest.digest  # type: ignore[union-attr]
+
+
+def assert_never_too_late(world: World, bound: float) -> None:
+    """Each result is in an analysis whose Job was made within so many seconds, or right after a Job that ran then."""
+    for number, came in enumerate(world.commits):
+        first = next(
+            start for start, (_, names) in zip(world.starts, world.analysed, strict=True) if f"commit-{number}" in names
+        )
+        before = max((pod.ends_at for pod in world.pods if pod.ends_at <= first), default=-1.0)
+        assert first - came <= bound or first - before <= 1.0, f"{came}: {first - came} s"
+
+
+@pytest.mark.parametrize("skew", SKEWS)
+def test_results_that_come_steadily_for_an_hour_are_analysed_every_longest_wait(skew: float) -> None:
+    world = World(tuple(range(0, 3600, 20)), debounce=120, max_wait=900, skew=skew).run(3 * HOUR)
+    assert_settled(world)
+    gaps = [later - earlier for earlier, later in zip(world.starts, world.starts[1:], strict=False)]
+    assert 4 <= len(world.starts) <= 6, world.starts
+    assert all(gap <= 900 + 60 for gap in gaps), gaps
+    # By a wrong clock it can't be told which results came while a Job ran.
+    assert_never_too_late(world, 900 + 5 + 10 + (40 if skew else 0))
+
+
+@pytest.mark.parametrize("skew", SKEWS)
+def test_a_burst_gives_one_analysis(skew: float) -> None:
+    quiet = World((0.0,), skew=skew).run(HOUR)
+    assert len(quiet.starts) == 1
+    quiet.commits = (0.0, *(HOUR + 7 * number for number in range(30)))
+    quiet.run(2 * HOUR)
+    assert len(quiet.starts) == 2, quiet.starts
+    assert quiet.starts[1] >= quiet.commits[-1] + (quiet.debounce - 10 if skew == 0 else 0)
+    assert_settled(quiet)
+
+
+def test_a_store_whose_clock_is_an_hour_ahead_makes_nobody_wait_an_hour() -> None:
+    world = World((0.0,), skew=HOUR).run(HOUR)
+    assert world.starts[0] <= 5 + world.debounce + 1
+
+
+def test_results_that_were_there_before_are_analysed_at_once() -> None:
+    world = World((0.0,), woken=False)
+    world.now = world.due = HOUR
+    world.run(HOUR + 1)
+    assert world.starts == [HOUR]
+
+
+def test_without_any_event_new_results_are_seen_within_minutes() -> None:
+    world = World((0.0, 5000.0), woken=False).run(3 * HOUR)
+    assert_settled(world)
+    assert_never_too_late(world, 300 + world.debounce + 1)
+
+
+def test_while_nothing_comes_nothing_is_done_but_a_listing_now_and_then() -> None:
+    world = World((0.0,)).run(10 * HOUR)
+    assert len(world.starts) == 1
+    assert len(world.listings) <= 10 * 12 + 5
+
+
+def test_an_analysis_that_fails_each_time_is_tried_no_more_often_than_one_that_does_not() -> None:
+    steady = tuple(range(0, 3600, 20))
+    failing = World(steady, max_wait=900, fails=lambda _: True).run(3 * HOUR)
+    assert len(failing.starts) <= 6, failing.starts
+    assert failing.reason == "AnalysisFailed"
+    told = [item.event.reason for item in failing.events]
+    assert told.count("AnalysisFailed") == len(failing.starts)
+
+
+def test_an_edit_makes_a_new_analysis_of_the_same_results() -> None:
+    world = World((0.0,)).run(HOUR)
+    world.edit(settings="s2")
+    world.run(2 * HOUR)
+    assert len(world.starts) == 2
+    world.edit(debounce=5)
+    world.edit(max_wait=5000)
+    world.run(3 * HOUR)
+    assert len(world.starts) == 2
+    assert_settled(world)
+
+
+def test_a_failed_one_is_repeated_after_any_edit() -> None:
+    world = World((0.0,), fails=lambda number: number == 0).run(HOUR)
+    assert (len(world.starts), world.reason) == (1, "AnalysisFailed")
+    world.edit(debounce=60)
+    world.run(2 * HOUR)
+    assert_settled(world)
+
+
+def test_what_came_while_suspended_is_analysed_when_it_goes_on() -> None:
+    world = World((0.0, 4000.0)).run(HOUR)
+    world.edit(suspend=True)
+    world.run(3 * HOUR)
+    assert (len(world.starts), world.reason) == (1, "Suspended")
+    world.edit(suspend=False)
+    world.run(4 * HOUR)
+    assert_settled(world)
+    assert len(world.starts) == 2
+
+
+DISTURBANCES: dict[str, Callable[[World], None]] = {
+    "restart": World.restart,
+    "killed before the status": lambda world: world.look(dies=True),
+    "the Job is deleted": World.delete_running,
+    "woken for nothing": World.look,
+}
+
+
+@settings(max_examples=60)
+@given(
+    commits=st.lists(st.integers(0, 3000), min_size=1, max_size=25, unique=True),
+    disturbances=st.lists(st.tuples(st.integers(0, 4000), st.sampled_from(sorted(DISTURBANCES))), max_size=12),
+    skew=st.sampled_from(SKEWS),
+    debounce=st.sampled_from([0, 1, 120, 600]),
+    wait=st.sampled_from([0, 60, 600, 1500]),
+    seconds=st.sampled_from([4.0, 40.0, 1000.0]),
+    woken=st.booleans(),
+)
+def test_whatever_comes_between_all_results_are_analysed_in_time_and_one_job_runs_at_a_time(
+    commits: list[int],
+    disturbances: list[tuple[int, str]],
+    skew: float,
+    debounce: int,
+    wait: int,
+    seconds: float,
+    *,
+    woken: bool,
+) -> None:
+    longest = debounce + wait
+    world = World(
+        tuple(sorted(map(float, commits))),
+        debounce=debounce,
+        max_wait=longest,
+        skew=skew,
+        woken=woken,
+        seconds_of=lambda _: seconds,
+    )
+    # The world itself asserts that two Jobs are never there at once, and that no Job is made twice.
+    world.run(3 * HOUR, disturbances=[(float(at), DISTURBANCES[what]) for at, what in disturbances])
+    assert_settled(world)
+    if not any(what != "woken for nothing" for _, what in disturbances):
+        assert_never_too_late(world, longest + (10 if woken else 300) + 5 + (seconds if skew else 0))
+
+
+@settings(max_examples=40)
+@given(
+    commits=st.lists(st.integers(0, 3600), min_size=1, max_size=30, unique=True),
+    failing=st.sets(st.integers(0, 20)),
+    restarts=st.lists(st.integers(0, 5000), max_size=6),
+)
+def test_failures_are_each_told_once_and_never_repeated_without_a_reason(
+    commits: list[int], failing: set[int], restarts: list[int]
+) -> None:
+    world = World(tuple(sorted(map(float, commits))), fails=lambda number: number in failing)
+    world.run(3 * HOUR, disturbances=[(float(at), World.restart) for at in restarts])
+    failed = [pod for pod in world.pods if pod.fails]
+    told = [item for item in world.events if item.event.reason == "AnalysisFailed"]
+    assert len({item.occasion for item in told}) == len(failed)
+    assert world.reason == ("AnalysisFailed" if world.pods[-1].fails else "UpToDate")
