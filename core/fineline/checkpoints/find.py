@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Protocol
 
 from fineline.checkpoints.checkpoint import Checkpoint, Found, NotUnderstood, Position, Problem
 from fineline.checkpoints.completeness import Weights, marker_missing, not_settled, read_index, safetensors_weights
@@ -44,6 +45,23 @@ class FindOptions:
     settle_seconds: float = 0
     allow_pickle: bool = False
     config_elsewhere: bool = False
+
+
+class Reads(Protocol):
+    """The reads of small files that tell what names don't."""
+
+    def metadata(self, store: Store, files: Mapping[str, StoredObject]) -> Reading | None:
+        """As `read_metadata`."""
+        ...
+
+    def index(self, store: Store, item: StoredObject) -> dict[str, str]:
+        """As `read_index`."""
+        ...
+
+
+class _PlainReads:
+    metadata = staticmethod(read_metadata)
+    index = staticmethod(read_index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +101,14 @@ def find(store: Store, options: FindOptions | None = None, *, now: datetime | No
     )
 
 
-def understand(store: Store, listing: Sorted, options: FindOptions) -> Understood:
+def understand(store: Store, listing: Sorted, options: FindOptions, reads: Reads | None = None) -> Understood:
     """The checkpoints of a sorted listing, each judged by its own files. Reads the small files that must be read."""
+    reads = reads or _PlainReads()
     not_understood = [NotUnderstood(path, _unsafe(path)) for path in listing.unsafe]
     candidates = list(listing.named.values())
     said_inside = set()
     unnamed = list(listing.unnamed.values())
-    for candidate, reading in zip(unnamed, _read_inside(store, unnamed), strict=True):
+    for candidate, reading in zip(unnamed, _read_inside(store, unnamed, reads), strict=True):
         if reading is None:
             not_understood.append(NotUnderstood(candidate.path, _no_position(candidate)))
         else:
@@ -101,7 +120,7 @@ def understand(store: Store, listing: Sorted, options: FindOptions) -> Understoo
         if is_too_long(candidate):
             not_understood.append(NotUnderstood(candidate.path, _long(candidate.path)))
         else:
-            checkpoints.append(_checkpoint(store, candidate, options))
+            checkpoints.append(_checkpoint(store, candidate, options, reads))
     return Understood(tuple(checkpoints), tuple(not_understood), frozenset(said_inside))
 
 
@@ -123,28 +142,28 @@ def explain_empty(found: Found) -> str:
     )
 
 
-def _read_inside(store: Store, candidates: Sequence[Candidate]) -> list[Reading | None]:
+def _read_inside(store: Store, candidates: Sequence[Candidate], reads: Reads) -> list[Reading | None]:
     if not candidates:
         return []
     with ThreadPoolExecutor(min(_CONCURRENT_READS, len(candidates))) as pool:
-        return list(pool.map(lambda candidate: _read_candidate(store, candidate), candidates))
+        return list(pool.map(lambda candidate: _read_candidate(store, candidate, reads), candidates))
 
 
-def _read_candidate(store: Store, candidate: Candidate) -> Reading | None:
+def _read_candidate(store: Store, candidate: Candidate, reads: Reads) -> Reading | None:
     own = [folder for folder in candidate.folders if folder.path == candidate.path]
     for folder in own + candidate.weights():
-        reading = read_metadata(store, folder.files)
+        reading = reads.metadata(store, folder.files)
         if reading is not None:
             return reading
     return None
 
 
-def _checkpoint(store: Store, candidate: Candidate, options: FindOptions) -> Checkpoint:
+def _checkpoint(store: Store, candidate: Candidate, options: FindOptions, reads: Reads) -> Checkpoint:
     main = _main_weights(candidate)
     problem = refusal(main.format, candidate.path or ".", main.path, main.files, allow_pickle=options.allow_pickle)
     if main.format in READABLE:
         weights = safetensors_weights(
-            main.path or ".", main.files, partial(read_index, store), config_elsewhere=options.config_elsewhere
+            main.path or ".", main.files, partial(reads.index, store), config_elsewhere=options.config_elsewhere
         )
     else:
         weights = Weights(_loaded_as_listed(main), None)

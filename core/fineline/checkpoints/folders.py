@@ -52,14 +52,14 @@ class Candidate:
 class Sorted:
     """Candidates by path: with a position from the mapping or the name, and without; and folders with unsafe names.
 
-    `bare` are paths whose name tells a position and that hold nothing of a checkpoint. `loose` are folders without
+    `bare` are those whose name tells a position and that hold nothing of a checkpoint. `loose` are folders without
     weights, and with safe names, whose path tells no position.
     """
 
     named: dict[str, Candidate]
     unnamed: dict[str, Candidate]
     unsafe: list[str]
-    bare: list[str]
+    bare: dict[str, Candidate]
     loose: list[str]
 
 
@@ -68,7 +68,7 @@ def sort_listing(objects: Iterable[StoredObject], names: Names, holding: Collect
 
     `holding` are the folders that are known to hold, at any depth, other checkpoints than those of this part.
     """
-    result = Sorted({}, {}, [], [], [])
+    result = Sorted({}, {}, [], {}, [])
     loose = []
     for path, files in _by_folder(objects).items():
         folder = Folder(path, files, format_of(path.rpartition("/")[2], files))
@@ -84,13 +84,11 @@ def sort_listing(objects: Iterable[StoredObject], names: Names, holding: Collect
             if candidate is None:
                 candidate = result.named[owner[0]] = Candidate(owner[0], position=owner[1])
             candidate.folders.append(folder)
-    result.bare.extend(path for path, candidate in result.named.items() if not _is_checkpoint(candidate))
-    for path in result.bare:
-        del result.named[path]
+    for path in [path for path, candidate in result.named.items() if not _is_checkpoint(candidate)]:
+        result.bare[path] = result.named.pop(path)
     # A run's folder can be called `7`, and hold a config beside its checkpoints: it is none itself.
     if (len(result.named) > 1 or holding) and "" in result.named and not result.named[""].weights():
-        del result.named[""]
-        result.bare.append("")
+        result.bare[""] = result.named.pop("")
     _sort_loose(loose, result, {*holding, *folders_above(result.named)})
     return result
 

@@ -39,11 +39,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What comes of the claims, by folder: those that have no place because another is meant, and those of which none
-    is, for nobody can say which."""
+    """What comes of the claims, by folder: those that have no place because another is meant, with the words on it, and
+    those of which none is, for nobody can say which."""
 
     duplicates: tuple[Duplicate, ...] = ()
-    left_out: frozenset[str] = frozenset()
+    left_out: Mapping[str, str] = field(default_factory=dict)
     ambiguous: Mapping[str, Problem] = field(default_factory=dict)
 
 
@@ -65,7 +65,7 @@ def judge(claims: Iterable[Claim]) -> Judged:
     for claim in claims:
         places[claim.position.branch, claim.position.step].append(claim)
     duplicates = []
-    left_out: set[str] = set()
+    left_out: dict[str, str] = {}
     ambiguous: dict[str, Problem] = {}
     for same in places.values():
         if len(same) == 1:
@@ -76,7 +76,7 @@ def judge(claims: Iterable[Claim]) -> Judged:
         message = f"{', '.join(names[:5])}: {len(names)} folders claim {position}"
         if meant is not None:
             message += f"; {meant.name} is the one that is read."
-            left_out |= {claim.folder for claim in same if claim is not meant}
+            left_out |= {claim.folder: message for claim in same if claim is not meant}
         else:
             message += (
                 ". Move those that are not meant, or give them places of their own under `checkpoints.positions`."
@@ -86,7 +86,7 @@ def judge(claims: Iterable[Claim]) -> Judged:
             ambiguous |= {claim.folder: problem for claim in same if claim.readable}
         duplicates.append(Duplicate(position, names, message))
     duplicates.sort(key=lambda duplicate: (duplicate.position.branch, duplicate.position.step))
-    return Judged(tuple(duplicates), frozenset(left_out), ambiguous)
+    return Judged(tuple(duplicates), left_out, ambiguous)
 
 
 def _meant(same: list[Claim]) -> Claim | None:
