@@ -7,14 +7,16 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from fineline_operator.analyses.reconcile import AnalysisReconciler
 from fineline_operator.api import Api, Configuration
 from fineline_operator.evaluations.reconcile import Reconciler as EvaluationReconciler
 from fineline_operator.queue import Key, Queue
 from fineline_operator.settings import OperatorSettings
+from fineline_operator.sources.reconcile import SourceReconciler
 from fineline_operator.threads import Threads
 from fineline_operator.uploads.queues import Queues
 from fineline_operator.watching import Watching
-from fineline_operator.world import EVALUATION, Known, World
+from fineline_operator.world import ANALYSIS, EVALUATION, SOURCE, Known, World
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +97,8 @@ def _reconcilers(api: Api, world: World, settings: OperatorSettings, threads: Th
     """What looks at each kind."""
     return {
         EVALUATION: EvaluationReconciler(api, world, settings, threads),
+        SOURCE: SourceReconciler(api, world, settings, threads),
+        ANALYSIS: AnalysisReconciler(api, world, settings, threads),
     }
 
 

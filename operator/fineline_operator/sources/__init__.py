@@ -1,0 +1,1 @@
+"""CheckpointSources: their prefixes listed, decided on, acted on."""
