@@ -62,6 +62,12 @@ class SourceReason(ConditionReason):
         "`spec.sqs` is none of the chart's queues that this namespace may use. The prefix is listed all the same.",
         "Add the queue, or the namespace to it, in the chart's `queues`; or leave `sqs` out.",
     )
+    QUEUE_DENIED = (
+        "QueueDenied",
+        _MUST_ACT,
+        "The queue of `spec.sqs` is not there, or the operator may not read it. The prefix is listed all the same.",
+        "Create it, or mend the chart's `queues` or its policy: it is tried again with growing pauses, up to 1 min.",
+    )
     STORE_NOT_FOUND = (
         "StoreNotFound",
         _MUST_ACT,
@@ -85,6 +91,11 @@ class SourceReason(ConditionReason):
         "StoreUnavailable",
         _PASSING,
         "A store does not answer, or not in time. What was known stays, and nothing is made from half a listing.",
+    )
+    QUEUE_UNAVAILABLE = (
+        "QueueUnavailable",
+        _PASSING,
+        "The queue of `spec.sqs` does not answer, or not in time. The prefix is listed all the same.",
     )
     CLUSTER_UNAVAILABLE = (
         "ClusterUnavailable",

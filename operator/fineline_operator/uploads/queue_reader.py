@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from fineline.resources.source_reasons import SourceReason
 from fineline_operator import metrics
 from fineline_operator.telling.problems import Problem
 from fineline_operator.uploads.messages import Meaning, ObjectName, read_message
@@ -73,7 +74,7 @@ class QueueReader:
             except Exception as error:
                 logger.exception("reading the queue %s failed", self._queue.url)
                 words = f"queue {self._queue.url}: {type(error).__name__}: {error}"
-                pause = self._failed(Problem("QueueUnavailable", words, lasting=False))
+                pause = self._failed(Problem(SourceReason.QUEUE_UNAVAILABLE, words, lasting=False))
             self._stopping.wait(pause)
 
     def _turn(self) -> float:

@@ -18,9 +18,10 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from fineline.errors import StoreDenied
+from fineline.resources.source_reasons import SourceReason
 from fineline.store.aws_session import MAKING, aws_session
 from fineline_operator.settings import QueueSettings
-from fineline_operator.telling.problems import TRIED_AGAIN, Problem
+from fineline_operator.telling.problems import Problem
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -123,15 +124,15 @@ class SqsQueue:
         url = self.url
         code = str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
         if isinstance(error, StoreDenied):
-            return Problem("QueueUnavailable", f"{error} {_STILL_LISTED}")
+            return Problem(SourceReason.QUEUE_DENIED, f"{error} {_STILL_LISTED}")
         if isinstance(error, NoCredentialsError | PartialCredentialsError) or code in _DENIED:
             remedy = (
                 "Grant the operator sqs:ReceiveMessage and sqs:DeleteMessage on it (and kms:Decrypt on its key), or "
                 "mend queues[].credentials in its settings."
             )
-            return Problem("QueueUnavailable", f"queue {url}: access denied ({error}). {remedy} {_STILL_LISTED}")
+            return Problem(SourceReason.QUEUE_DENIED, f"queue {url}: access denied ({error}). {remedy} {_STILL_LISTED}")
         if code in _MISSING:
             remedy = "Create it, or mend its URL, region or endpoint in the operator's settings (queues)."
-            return Problem("QueueUnavailable", f"queue {url}: there is no such queue. {remedy} {_STILL_LISTED}")
-        words = f"queue {url}: it does not answer ({error}). {TRIED_AGAIN} {_STILL_LISTED}"
-        return Problem("QueueUnavailable", words, lasting=False)
+            return Problem(SourceReason.QUEUE_DENIED, f"queue {url}: there is no such queue. {remedy} {_STILL_LISTED}")
+        words = f"queue {url}: it can't be read now ({error}). {_STILL_LISTED}"
+        return Problem(SourceReason.QUEUE_UNAVAILABLE, words, lasting=False)
