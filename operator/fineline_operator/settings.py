@@ -105,7 +105,7 @@ class QueueSettings(ResourceModel):
         None, pattern=_ENDPOINT, description="The SQS endpoint's URL. Default: AWS's own of the region."
     )
     region: str | None = Field(
-        None, description="The region that requests are signed for. Default: as the environment says."
+        None, description="The region that requests are signed for. Default: the URL's, else as the environment says."
     )
     credentials: str | None = Field(
         None,
