@@ -184,6 +184,16 @@ def test_a_fault_that_all_checkpoints_have_is_the_reason(lab: Lab, operator: Ope
     assert "none of 2 checkpoints can be evaluated" in told["message"]
 
 
+def test_pins_that_are_all_gone_are_the_end_and_no_stop(lab: Lab, operator: Operator) -> None:
+    lab.add_checkpoints(1)
+    lab.apply(checkpoints__pinned=[{"step": 1, "digest": "0" * 64}])
+    lab.wait("Succeeded", "False", "SomeUnitsFailed")
+    assert [(item["checkpoint"], item["reason"]) for item in lab.status()["failures"]] == [
+        ("step 1", "CheckpointChanged")
+    ]
+    assert lab.jobs() == []
+
+
 def test_a_vanished_pin_is_a_failure_of_that_checkpoint_and_no_stop(lab: Lab, operator: Operator) -> None:
     lab.add_checkpoints(1, 2)
     lab.apply(checkpoints__select={"steps": [1, 2, 3]})

@@ -156,7 +156,8 @@ def _planned_checkpoints(
     evaluation: CheckpointEval, observed: Observed
 ) -> tuple[tuple[PlannedCheckpoint, ...], tuple[PutAside, ...]]:
     found = observed.found
-    if not found.checkpoints:
+    pinned = evaluation.spec.checkpoints.pinned is not None
+    if not found.checkpoints and not pinned:
         raise CheckpointError(explain_empty(found), reason="NoCheckpoint")
     selected = _selected(evaluation.spec.checkpoints, found)
     put_aside = [PutAside(item.folder or ".", "PositionUnknown", item.message, False) for item in found.not_understood]
@@ -172,7 +173,9 @@ def _planned_checkpoints(
             planned.append(_planned_checkpoint(checkpoint, observed))
         except CheckpointError as error:
             put_aside.append(PutAside(checkpoint.name, error.reason, str(error), False))
-    if not planned:
+    # Where all pinned ones are gone or have changed nothing can be mended: that is told of each, and is the end.
+    all_gone = pinned and not selected.checkpoints and not selected.incomplete
+    if not planned and not all_gone:
         raise _none_planned(put_aside)
     return tuple(planned), tuple(put_aside)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,18 @@ def test_selection_narrows_the_plan(checkpoints: Path) -> None:
     made = plan(checkpoints, checkpoints__select={"steps": [10, 11]})
     assert [c.step for c in made.order.checkpoints] == [10]
     assert made.put_aside[0].reason == "CheckpointVanished"
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_pinned_checkpoints_that_are_all_gone_or_changed_leave_an_empty_plan(checkpoints: Path, empty: bool) -> None:  # noqa: FBT001 - a case
+    if empty:
+        for folder in checkpoints.iterdir():
+            shutil.rmtree(folder)
+    made = plan(checkpoints, checkpoints__pinned=[{"step": 10, "digest": "0" * 64}, {"step": 11}])
+    assert (made.units, made.todo) == (0, ())
+    reasons = [item.reason for item in made.put_aside]
+    assert reasons == ["CheckpointVanished" if empty else "CheckpointChanged", "CheckpointVanished"]
+    assert not any(item.passing for item in made.put_aside)
 
 
 def test_nothing_there_is_one_clear_error(tmp_path: Path, s3_environment: dict[str, str]) -> None:
