@@ -1,18 +1,24 @@
-"""Reads an EVAL.yaml for work on this machine: the evaluations in it, their suites' files, their URIs made absolute."""
+"""Reads a YAML for work on this machine: its evaluations or sources, their suites' files, their URIs made absolute."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from fineline.errors import SpecError
-from fineline.resources import CheckpointEval, ResourceFile, read_resources, validated
+from fineline.resources import CheckpointEval, CheckpointSource, ResourceFile, read_resources, validated
+from fineline.resources.checkpoint_eval import EvaluationTemplate
 from fineline.store import uri_of
+from fineline_cli import output
 
 RELATIVE = "file:"
 MAX_SUITE_FILE_BYTES = 1 << 20
+
+Resource = TypeVar("Resource", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -28,24 +34,70 @@ class Evaluation:
         return self.resource.metadata.name
 
 
+@dataclass(frozen=True)
+class Source:
+    """One CheckpointSource to watch from here; the rest is as in an Evaluation."""
+
+    resource: CheckpointSource
+    results_uri: str
+    suite_files: Mapping[str, str] | None
+
+    @property
+    def name(self) -> str:
+        return self.resource.metadata.name
+
+
 def read_evaluations(path: Path, results: str | None = None) -> list[Evaluation]:
     """The evaluations of a file. `results` (a URI or a path) replaces `spec.results`.
 
     `file:folder/` in the YAML is relative to the working directory, as paths on a command line are.
     """
     file = read_resources(path)
-    return [_evaluation(file, resource, results) for resource in file.evals]
+    evaluations = []
+    for given in file.evals:
+        resource = _absolute(file, given)
+        parts = _results_and_suite(file, resource.spec, "spec", results)
+        evaluations.append(Evaluation(resource, *parts))
+    _tell_of_the_rest(file.sources, "`fineline watch` takes it")
+    return evaluations
 
 
-def _evaluation(file: ResourceFile, resource: CheckpointEval, results: str | None) -> Evaluation:
+def read_sources(path: Path, results: str | None = None) -> list[Source]:
+    """The sources of a file, as `read_evaluations` reads evaluations. `results` replaces `spec.template.results`."""
+    file = read_resources(path, needed="CheckpointSource")
+    sources = []
+    for given in file.sources:
+        resource = _absolute(file, given)
+        if resource.spec.checkpoints.positions_from is not None:
+            field = "spec.checkpoints.positionsFrom"
+            raise SpecError(f"{path}: {field}: needs a cluster; give spec.checkpoints.positions instead")
+        parts = _results_and_suite(file, resource.spec.template, "spec.template", results)
+        sources.append(Source(resource, *parts))
+    _tell_of_the_rest(file.evals, "`fineline run` takes it")
+    return sources
+
+
+def _tell_of_the_rest(left: Sequence[CheckpointEval | CheckpointSource], who: str) -> None:
+    for resource in left:
+        output.say(f"left alone: {resource.kind} {resource.metadata.name}; {who}")
+
+
+def _absolute(file: ResourceFile, resource: Resource) -> Resource:
     values = resource.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
-    resource = validated(CheckpointEval, _with_absolute_uris(values), str(file.path))
-    chosen = folder_uri(results) if results is not None else resource.spec.results
+    return validated(type(resource), _with_absolute_uris(values), str(file.path))
+
+
+def _results_and_suite(
+    file: ResourceFile, template: EvaluationTemplate, field: str, results: str | None
+) -> tuple[str, Mapping[str, str] | None]:
+    chosen = folder_uri(results) if results is not None else template.results
     if chosen is None:
-        raise SpecError(f"{file.path}: spec.results: is required here (or give --results): there is no chart's default")
-    config_map = resource.spec.suite.config_map
-    suite_files = _suite_files(file, config_map) if config_map is not None else None
-    return Evaluation(resource, chosen if chosen.endswith("/") else f"{chosen}/", suite_files)
+        raise SpecError(
+            f"{file.path}: {field}.results: is required here (or give --results): there is no chart's default"
+        )
+    config_map = template.suite.config_map
+    suite_files = _suite_files(file, config_map, field) if config_map is not None else None
+    return chosen if chosen.endswith("/") else f"{chosen}/", suite_files
 
 
 def folder_uri(text: str) -> str:
@@ -68,7 +120,7 @@ def _is_relative(text: str) -> bool:
     return text.startswith(RELATIVE) and not text.startswith("file://")
 
 
-def _suite_files(file: ResourceFile, name: str) -> Mapping[str, str]:
+def _suite_files(file: ResourceFile, name: str, field: str) -> Mapping[str, str]:
     """A ConfigMap in the same file, else the folder of that name beside it, as `kubectl create configmap NAME
     --from-file=FOLDER` would take it."""
     if name in file.config_maps:
@@ -76,7 +128,7 @@ def _suite_files(file: ResourceFile, name: str) -> Mapping[str, str]:
     folder = file.path.parent / name
     if not folder.is_dir():
         raise SpecError(
-            f"{file.path}: spec.suite.configMap: no ConfigMap {name} in this file, and no folder {folder} beside it"
+            f"{file.path}: {field}.suite.configMap: no ConfigMap {name} in this file, and no folder {folder} beside it"
         )
     files: dict[str, str] = {}
     for path in sorted(folder.iterdir()):

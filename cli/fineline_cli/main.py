@@ -40,6 +40,11 @@ EvalFile = Annotated[Path, typer.Argument(metavar="EVAL.yaml", help="A Checkpoin
 ResultsOption = Annotated[
     str | None, typer.Option("--results", metavar="URI", help="Where results go, instead of spec.results.")
 ]
+SlicesOption = Annotated[int, typer.Option(min=1, max=1024, help="Cut the work into this many child processes.")]
+AnalysisOption = Annotated[
+    str | None, typer.Option("--analysis", metavar="DIR", help="Where tables and report go; default: the results.")
+]
+NoAnalysisOption = Annotated[bool, typer.Option("--no-analysis", help="Evaluate only.")]
 ResultsArgument = Annotated[str, typer.Argument(metavar="URI", help="A results URI, or a folder.")]
 OutOption = Annotated[
     str | None, typer.Option("--out", "-o", metavar="DIR", help="A folder or a URI for tables and report.")
@@ -64,11 +69,9 @@ RunOption = Annotated[list[str] | None, typer.Option("--run", help="Only this ru
 def run(
     evaluation: EvalFile,
     results: ResultsOption = None,
-    slices: Annotated[int, typer.Option(min=1, max=1024, help="Cut the work into this many child processes.")] = 1,
-    analysis: Annotated[
-        str | None, typer.Option("--analysis", metavar="DIR", help="Where tables and report go; default: the results.")
-    ] = None,
-    no_analysis: Annotated[bool, typer.Option("--no-analysis", help="Evaluate only.")] = False,
+    slices: SlicesOption = 1,
+    analysis: AnalysisOption = None,
+    no_analysis: NoAnalysisOption = False,
 ) -> None:
     """Plan, evaluate and publish on this machine; ends with the table, the verdict and the path of the report.
 
@@ -77,6 +80,33 @@ def run(
     from fineline_cli.run_command import run_file
 
     sys.exit(run_file(evaluation, results=results, slices=slices, analysis=analysis, with_analysis=not no_analysis))
+
+
+@app.command()
+def watch(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE.yaml", help="A CheckpointSource, as kubectl apply takes it.")
+    ],
+    results: ResultsOption = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Evaluate what is complete now, then end: exit 0 if nothing failed.")
+    ] = False,
+    slices: SlicesOption = 1,
+    analysis: AnalysisOption = None,
+    no_analysis: NoAnalysisOption = False,
+) -> None:
+    """Evaluate each checkpoint as it is uploaded, on this machine and without a cluster, until Ctrl-C or SIGTERM.
+
+    It keeps nothing but the results: started again, it goes on where it was.
+
+    Example: `fineline watch amber-7b.yaml --results s3://evals/results/`
+    """
+    from fineline_cli.watch_command import watch_file
+
+    code = watch_file(
+        source, results=results, once=once, slices=slices, analysis=analysis, with_analysis=not no_analysis
+    )
+    sys.exit(code)
 
 
 @app.command()

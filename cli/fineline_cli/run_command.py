@@ -29,9 +29,8 @@ def run_file(path: Path, *, results: str | None, slices: int, analysis: str | No
     evaluations = read_evaluations(path, results)
     outcomes: list[RunOutcome] = []
     for evaluation in evaluations:
-        outcome = _run_one(evaluation, slices)
+        outcome = run_and_tell(evaluation, slices)
         outcomes.append(outcome)
-        _print_outcome(evaluation, outcome)
         if outcome.stopped:
             output.say("stopped in order; the same command goes on where it ended")
             return 1
@@ -41,15 +40,18 @@ def run_file(path: Path, *, results: str | None, slices: int, analysis: str | No
     return 0 if all(outcome.succeeded for outcome in outcomes) else 1
 
 
-def _run_one(evaluation: Evaluation, slices: int) -> RunOutcome:
+def run_and_tell(evaluation: Evaluation, slices: int) -> RunOutcome:
+    """Runs one evaluation and shows how it gets on, and what became of it."""
     reporter = _Bar() if sys.stderr.isatty() else _Lines()
     with reporter:
-        return run_evaluation(
+        outcome = run_evaluation(
             evaluation,
             slices=slices,
             on_plan=lambda plan: reporter.planned(evaluation.name, plan),
             on_event=reporter.event,
         )
+    _print_outcome(evaluation, outcome)
+    return outcome
 
 
 class _Lines:

@@ -18,6 +18,7 @@ from support.publishing import ADDRESS, commit
 
 COMMANDS = (
     "run",
+    "watch",
     "plan",
     "checkpoints",
     "results",
@@ -207,6 +208,8 @@ def test_suites_and_their_tasks_are_listed(fineline: Any) -> None:
 def test_the_crds_are_yaml(fineline: Any) -> None:
     documents = list(yaml.safe_load_all(fineline("crds").out))
     assert {document["kind"] for document in documents} == {"CustomResourceDefinition"}
+    kinds = [document["spec"]["names"]["kind"] for document in documents]
+    assert kinds == ["CheckpointEval", "CheckpointSource", "TrajectoryAnalysis"]
 
 
 def test_names_with_markup_or_control_characters_are_printed_harmlessly(tmp_path: Path, fineline: Any) -> None:

@@ -98,12 +98,15 @@ def _parsed(name: str, files: tuple[tuple[str, str], ...]) -> CustomSuite:
 def find_options(
     run: Run, checkpoints: CheckpointFiles, positions_file: str | None = None, complete: Complete | None = None
 ) -> FindOptions:
-    """How a resource says that checkpoints are read; `complete` is a CheckpointSource's. `positions_file` is the text of
-    the ConfigMap of `positionsFrom`: `SpecError` where that is wrong, or needed and not given."""
+    """How a resource says that checkpoints are read; `complete` is a CheckpointSource's.
+
+    `positions_file` is the text of the ConfigMap of `positionsFrom`: `SpecError` where it is wrong, or not given.
+    """
     return FindOptions(
         positions=_positions(checkpoints, positions_file),
         tokens_per_step=run.tokens_per_step,
         marker=complete.marker if complete is not None else None,
+        tokenizer_needed=complete is not None and checkpoints.tokenizer is None,
         settle_seconds=complete.settle_seconds if complete is not None else 0,
         allow_pickle=checkpoints.allow_pickle,
         config_elsewhere=checkpoints.config is not None,
