@@ -103,6 +103,27 @@ def test_the_first_evaluation_may_be_made_with_the_settings_of_the_first_try(
     assert told.strip() == "checkpointeval.fineline.dev/first created (server dry run)"
 
 
+@pytest.mark.parametrize(("name", "made"), [("source", "checkpointsource"), ("analysis", "trajectoryanalysis")])
+def test_the_api_server_takes_the_source_and_the_analysis(
+    cluster: ControlPlane, namespace: str, name: str, made: str
+) -> None:
+    file = EXAMPLES / f"{name}.yaml"
+    known = cluster.kubectl("apply", "--dry-run=server", "--validate=strict", "-n", namespace, "-f", str(file))
+    assert known.startswith(f"{made}.fineline.dev/")
+
+
+def test_the_source_and_the_analysis_name_the_stores_of_the_deployment(tmp_path: Path) -> None:
+    file = tmp_path / "operator.yaml"
+    file.write_text(deployment()["ConfigMap"]["data"]["operator.yaml"])
+    settings = read_settings(file)
+    (source,) = read_resources(EXAMPLES / "source.yaml", needed="CheckpointSource").sources
+    (analysis,) = read_resources(EXAMPLES / "analysis.yaml", needed="TrajectoryAnalysis").analyses
+    named = [("spec.uri", source.spec.uri), ("spec.results", str(analysis.spec.results))]
+    assert source.spec.template.results == analysis.spec.results
+    assert not_allowed(named, "evals", settings) is None
+    assert settings.analysis is not None
+
+
 def test_the_example_of_the_reference_page_shows_every_setting() -> None:
     read_settings(REFERENCE)
     values = yaml.safe_load(REFERENCE.read_text())
