@@ -48,7 +48,7 @@ class Acting:
         self._world = World(
             self._wake, max_active=settings.max_active, results=settings.results or "", gone=self._forget
         )
-        self._reconcilers = _reconcilers(api, self._world, settings, self._threads)
+        self._reconcilers = _reconcilers(api, self._world, settings, self._threads, queues)
         self._queue = Queue(
             self._look,
             lane_of=self._world.lane_of,
@@ -93,11 +93,13 @@ class Acting:
             reconciler.forget(known.uid)
 
 
-def _reconcilers(api: Api, world: World, settings: OperatorSettings, threads: Threads) -> Mapping[str, Reconciler]:
+def _reconcilers(
+    api: Api, world: World, settings: OperatorSettings, threads: Threads, queues: Queues
+) -> Mapping[str, Reconciler]:
     """What looks at each kind."""
     return {
         EVALUATION: EvaluationReconciler(api, world, settings, threads),
-        SOURCE: SourceReconciler(api, world, settings, threads),
+        SOURCE: SourceReconciler(api, world, settings, threads, queues.problem),
         ANALYSIS: AnalysisReconciler(api, world, settings, threads),
     }
 

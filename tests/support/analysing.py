@@ -271,10 +271,14 @@ class World:
                 for one in self.jobs
             ]
             if not pod.fails:
-                names = frozenset(name for name, _ in self._names(pod.lists_at))
+                listed = self._names(pod.lists_at)
+                names = frozenset(name for name, _ in listed)
                 self.analysed.append((pod.lists_at, names))
                 self.latest = manifest(
-                    self._digest(names), pod.job.settings_digest, listed_at=pod.lists_at, commits=len(names)
+                    self._digest(names),
+                    pod.job.settings_digest,
+                    commits=len(names),
+                    listed_at=max(at for _, at in listed) + self.skew,
                 )
 
     def _job(self, uid: str) -> AnalysisJob:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from support.control_plane import ControlPlane
-from support.pods import EVALUATOR
+from support.pods import program_of
 from support.processes import lasting_port
 
 _REFERENCE = re.compile(r"\$\((\w+)\)")
@@ -44,11 +44,11 @@ class Prepared:
 def prepare(
     plane: ControlPlane, pod: Mapping[str, Any], folder: Path, entrypoint: Sequence[str], base: Mapping[str, str]
 ) -> Prepared:
-    """Makes ready the pod's container `evaluator` here. Raises NotThereError while something is missing.
+    """Makes ready here the container that does the pod's work. Raises NotThereError while something is missing.
 
     `entrypoint` is the image's, used where the container has no command; `base` the image's environment.
     """
-    container = next(found for found in pod["spec"]["containers"] if found["name"] == EVALUATOR)
+    container = program_of(pod)
     volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", [])}
     folders: dict[str, Path] = {}
     for mount in container.get("volumeMounts", []):

@@ -1,4 +1,4 @@
-"""Stands in for a scheduler and a kubelet: runs a pod's `evaluator` as a process of this machine.
+"""Stands in for a scheduler and a kubelet: runs a pod's `evaluator` or `analysis` as a process of this machine.
 
 A stand-in, because a real kubelet needs root and a container runtime (`make e2e` has those). What is real: the API
 server, the Job controller and its pods, the program, its signals and exit codes, what the pod's status tells. What is
@@ -267,7 +267,7 @@ def kubelet(
 
 
 def _last_words(prepared: Prepared, pod: RunningPod, code: int) -> str:
-    container = next(found for found in pod.body["spec"]["containers"] if found["name"] == pods.EVALUATOR)
+    container = pods.program_of(pod.body)
     told = prepared.termination_log.read_text(errors="replace")[:_LONGEST_MESSAGE]
     if not told and code and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
         return pod.log.read_text(errors="replace")[-_LONGEST_LOG_MESSAGE:]

@@ -14,7 +14,8 @@ from support.control_plane import wait_for
 from support.kube_api import ApiError, KubeApi
 
 NODE = "played-node"
-EVALUATOR = "evaluator"
+PROGRAMS = ("evaluator", "analysis")
+"""The containers that do the work of our pods; each pod has one of them."""
 
 Told = tuple[str, str, str, str]
 """A condition: type, status, reason, message."""
@@ -41,6 +42,12 @@ def wait_for_pods(api: KubeApi, namespace: str, job: str, count: int, *, seconds
 def index_of(pod: Mapping[str, Any]) -> int:
     """The completion index of an Indexed Job's pod."""
     return int(pod["metadata"].get("annotations", {}).get("batch.kubernetes.io/job-completion-index", -1))
+
+
+def program_of(pod: Mapping[str, Any]) -> dict[str, Any]:
+    """The container that does the pod's work."""
+    found: dict[str, Any] = next(item for item in pod["spec"]["containers"] if item["name"] in PROGRAMS)
+    return found
 
 
 def is_new(pod: Mapping[str, Any]) -> bool:
@@ -142,10 +149,8 @@ def waiting(api: KubeApi, pod: Mapping[str, Any], reason: str = "ImagePullBackOf
     CreateContainerConfigError, CreateContainerError, ContainerCreating."""
     schedule(api, pod)
     state = {"waiting": {"reason": reason, **({"message": message} if message else {})}}
-    conditions = [
-        _condition("PodScheduled", "True"),
-        _condition("Ready", "False", "ContainersNotReady", f"containers with unready status: [{EVALUATOR}]"),
-    ]
+    unready = f"containers with unready status: [{program_of(pod)['name']}]"
+    conditions = [_condition("PodScheduled", "True"), _condition("Ready", "False", "ContainersNotReady", unready)]
     statuses = _containers(pod, state, ready=False)
     _tell(api, pod, {"phase": "Pending", "conditions": conditions, "startTime": _now(), "containerStatuses": statuses})
 

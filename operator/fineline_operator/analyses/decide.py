@@ -53,10 +53,10 @@ def _meant(observed: Observed, spec: TrajectoryAnalysisSpec, asked: Asked) -> De
 
 
 def last_try(observed: Observed) -> datetime | None:
-    """When the newest Job that has ended was made: results before it are not waited for any more."""
+    """When the newest Job was made, where it failed: results before it are not waited for any more."""
     newest, last = _newest(observed), observed.analysis.status.last_run
     if newest is not None:
-        return newest.created
+        return newest.created if newest.finished == "Failed" else None
     return last.start_time if last is not None else None
 
 
