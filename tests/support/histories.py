@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fineline.sources.choosing import chosen
 from fineline.sources.deciding import SourceDecision
 from fineline.sources.progress import MemberProgress
+from fineline.sources.walking import Walk
 from support.upload_world import FOLDERS, MARKER, Evaluation, Setting, View, World, layout, spec_of
 
 POLL_SECONDS = 60
@@ -49,9 +50,15 @@ class Upload:
 
 
 class History:
-    """One history: what the bytes say, then quiet, in which all that is left must get done."""
+    """One history: what the bytes say, then quiet, in which all that is left must get done.
 
-    def __init__(self, data: bytes) -> None:
+    `walking`: operators see what a Walk shows them, which may be an hour behind where something settled changes; else
+    they see all as it is.
+    """
+
+    def __init__(self, data: bytes, *, walking: bool = False) -> None:
+        self._walking = walking
+        self._walks: dict[int, Walk] = {}
         self._choices = Choices(data)
         of = self._choices.of
         self.world = World(
@@ -145,29 +152,39 @@ class History:
 
     # What operators do.
 
+    def _see(self, operator: int, *, full: bool = False) -> View:
+        if not self._walking:
+            return self.world.look()
+        if operator not in self._walks:
+            self._walks[operator] = self.world.walk()
+        return self.world.look(self._walks[operator], full=full)
+
     def look(self) -> None:
-        """One looks, and dies before it does anything; or it is slow, and acts on this later."""
-        self.views[self._choices.of(2)] = self.world.look()
+        """One looks, and is slow: it acts on this later, or never."""
+        operator = self._choices.of(2)
+        self.views[operator] = self._see(operator)
 
     def reconcile(self) -> None:
         operator = self._choices.of(2)
-        self.views[operator] = view = self.world.look()
+        self.views[operator] = view = self._see(operator)
         decision = self.world.decision(view)
         self._check(view, decision)
         self._act([decision])
 
     def killed(self) -> None:
-        """Killed after some of its writes."""
-        view = self.world.look()
+        """Killed after some of its writes; whoever comes next knows nothing."""
+        view = self._see(self._choices.of(2))
         decision = self.world.decision(view)
         for new in decision.create[: self._choices.of(2)]:
             self.world.create(new.name, new.members)
         self.views.clear()
+        self._walks.clear()
 
     def both(self) -> None:
         """Two act at once, at least one of them on what it saw some time ago; their writes come one by one."""
-        old = self.views.get(self._choices.of(2))
-        views = [view for view in (old, self.world.look()) if view is not None]
+        operator = self._choices.of(2)
+        old = self.views.get(operator)
+        views = [view for view in (old, self._see(1 - operator)) if view is not None]
         if self._choices.of(2):
             views.reverse()
         self._act([self.world.decision(view) for view in views])
@@ -203,7 +220,9 @@ class History:
         due = {
             item.member
             for item in chosen(view.listing.checkpoints, spec_of(world.setting, suspend=False).select, anchors)
-            if (found := world.complete(item.folder)) is not None and found[1] <= world.now
+            if (found := world.complete(item.folder)) is not None
+            and found[1] <= world.now
+            and (not self._walking or (item.complete and item.member == found[0]))
         }
         left = due - settled - taken - created
         if not world.suspended and left:
@@ -254,8 +273,8 @@ class History:
         word, for another try."""
         world = self.world
         world.suspended = False
-        for _ in range(40):
-            view = world.look()
+        for count in range(40):
+            view = self._see(0, full=count == 0)
             decision = world.decision(view)
             self._check(view, decision)
             self._act([decision])

@@ -18,7 +18,8 @@ from fineline.resources.source_status import CheckpointSourceStatus
 from fineline.sources.deciding import MadeEvaluation, SourceDecision, SourceIdentity, SourceObserved, decide
 from fineline.sources.listing import Listing, Member, Walked
 from fineline.sources.progress import MemberProgress
-from fineline.store.interface import StoredObject
+from fineline.sources.walking import Walk
+from fineline.store.interface import Level, StoredObject
 from support.checkpoints import ListedStore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,6 +35,7 @@ SHARDED = (
 )
 FOLDERS = ("step100", "step200", "step300", "step400", "side/step300", "side/step500")
 NEVER = 1e12
+FULL_WALK_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,35 @@ class View:
 
     listing: Listing
     progress: Mapping[Member, MemberProgress]
+
+
+class Bucket(ListedStore):
+    """What has been uploaded so far, by folder and name. Pages hold one object, so that a look at a part is cheaper."""
+
+    def __init__(self, files: Mapping[str, Mapping[str, StoredObject]]) -> None:
+        super().__init__(())
+        self._files = files
+        self._pages = 0
+
+    @property
+    def list_requests(self) -> int:
+        return self._pages
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        folders = sorted(name for name in self._files if f"{name}/".startswith(prefix) or prefix.startswith(f"{name}/"))
+        for folder in folders:
+            held = self._files[folder]
+            for name in sorted(held):
+                if held[name].name.startswith(prefix):
+                    self._pages += 1
+                    yield held[name]
+
+    def list_level(self, folder: str = "") -> Level:
+        self._pages += 1
+        below = [name[len(folder) :] for name in self._files if f"{name}/".startswith(folder)]
+        folders = sorted({f"{folder}{name.partition('/')[0]}/" for name in below if name})
+        files = self._files.get(folder.removesuffix("/"), {})
+        return Level(tuple(files[name] for name in sorted(files)), tuple(folders))
 
 
 @dataclass
@@ -179,18 +210,30 @@ class World:
 
     # What an operator does.
 
-    def look(self) -> View:
-        walked = tuple(sorted(self._walk(), key=lambda item: (item.position.branch, item.position.step)))
+    def walk(self) -> Walk:
+        """An operator that has just started."""
+        options = FindOptions(marker=self.setting.marker, tokenizer_needed=True, settle_seconds=self.setting.settle)
+        return Walk(Bucket(self.files), options, full_walk_seconds=FULL_WALK_SECONDS)
+
+    def look(self, walk: Walk | None = None, *, full: bool = False) -> View:
+        """What an operator sees now: by its walk, or by a listing of all that remembers nothing."""
+        listing = self._listing() if walk is None else walk.look(self.time, full=full)
+        progress = {
+            item.member: self.results.get((self.template, item.member), MemberProgress.OPEN)
+            for item in listing.checkpoints
+        }
+        return View(listing, progress)
+
+    def _listing(self) -> Listing:
+        walked = tuple(sorted(self._found(), key=lambda item: (item.position.branch, item.position.step)))
         settles = [again for _, _, again in self._walked.values() if again < NEVER]
-        listing = Listing(
+        return Listing(
             walked,
             listed_at=self.time,
             settles_at=START + timedelta(seconds=min(settles)) if settles else None,
         )
-        progress = {item.member: self.results.get((self.template, item.member), MemberProgress.OPEN) for item in walked}
-        return View(listing, progress)
 
-    def _walk(self) -> Iterator[Walked]:
+    def _found(self) -> Iterator[Walked]:
         for folder in self.files:
             version, item, again = self._walked.get(folder, (-1, None, 0.0))
             if version != self._versions[folder] or again <= self.now:
@@ -204,7 +247,7 @@ class World:
     def _find(self, folder: str) -> tuple[Walked | None, float]:
         """A folder as `find` reads it, and when it is to be read again for time alone."""
         held = self.files[folder]
-        options = FindOptions(marker=self.setting.marker, settle_seconds=self.setting.settle)
+        options = FindOptions(marker=self.setting.marker, tokenizer_needed=True, settle_seconds=self.setting.settle)
         found = find(ListedStore(held.values()), options, now=self.time).checkpoints
         if not found:
             return None, NEVER

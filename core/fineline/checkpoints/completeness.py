@@ -13,6 +13,7 @@ from itertools import islice
 from fineline.checkpoints.bounded import read_object
 from fineline.checkpoints.checkpoint import Problem
 from fineline.checkpoints.formats import CONFIG, GENERATION_CONFIG, INDEX, SHARD, SINGLE
+from fineline.checkpoints.identity import tokenizer_files
 from fineline.errors import CheckpointError
 from fineline.store.interface import Store, StoredObject
 
@@ -151,6 +152,14 @@ def marker_missing(folders: Collection[str], inventory: Collection[StoredObject]
     if any(item.name in names for item in inventory):
         return None
     return Problem("Incomplete", f"{min(folders) or '.'}: the marker {marker} is missing.", passing=True)
+
+
+def tokenizer_missing(folders: Collection[str], inventory: Collection[StoredObject]) -> Problem | None:
+    """None of `folders` holds a tokenizer."""
+    if any(tokenizer_files(inventory, folder) for folder in folders):
+        return None
+    message = "carries no tokenizer. Upload it, or name the folder of one under `checkpoints.tokenizer`."
+    return Problem("TokenizerMissing", f"{min(folders) or '.'}: {message}", passing=True)
 
 
 def not_settled(newest: StoredObject, age: float, settle_seconds: float) -> Problem | None:

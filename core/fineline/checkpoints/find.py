@@ -15,7 +15,14 @@ from functools import partial
 from typing import Protocol
 
 from fineline.checkpoints.checkpoint import Checkpoint, Found, NotUnderstood, Position, Problem
-from fineline.checkpoints.completeness import Weights, marker_missing, not_settled, read_index, safetensors_weights
+from fineline.checkpoints.completeness import (
+    Weights,
+    marker_missing,
+    not_settled,
+    read_index,
+    safetensors_weights,
+    tokenizer_missing,
+)
 from fineline.checkpoints.folders import Candidate, Folder, Names, Sorted, branch_of, is_too_long, sort_listing
 from fineline.checkpoints.formats import CONFIG, GENERATION_CONFIG, READABLE, is_weights_file, preference, refusal
 from fineline.checkpoints.identity import files_digest
@@ -34,6 +41,7 @@ class FindOptions:
     - `positions`: by folder name, or by path below the prefix; they count before all else.
     - `tokens_per_step`: tokens of a step, where names and files don't tell tokens.
     - `marker`: name of a file that must be in a complete checkpoint.
+    - `tokenizer_needed`: so must a tokenizer.
     - `settle_seconds`: how long nothing in a complete checkpoint has changed.
     - `allow_pickle`: changes what is said of `.bin`; reading them is a later step.
     - `config_elsewhere`: the checkpoints' own config.json is neither needed nor loaded, nor in their digests.
@@ -42,6 +50,7 @@ class FindOptions:
     positions: Mapping[str, Position] = field(default_factory=dict)
     tokens_per_step: int | None = None
     marker: str | None = None
+    tokenizer_needed: bool = False
     settle_seconds: float = 0
     allow_pickle: bool = False
     config_elsewhere: bool = False
@@ -169,7 +178,10 @@ def _checkpoint(store: Store, candidate: Candidate, options: FindOptions, reads:
         weights = Weights(_loaded_as_listed(main), None)
     problem = problem or weights.problem or _rivals(candidate, main)
     inventory = tuple(item for folder in candidate.folders for item in folder.files.values())
-    problem = problem or marker_missing((candidate.path, main.path), inventory, options.marker)
+    folders = (candidate.path, main.path)
+    problem = problem or marker_missing(folders, inventory, options.marker)
+    if problem is None and options.tokenizer_needed:
+        problem = tokenizer_missing(folders, inventory)
     return Checkpoint(
         folder=candidate.path,
         weights_folder=main.path,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from fineline.checkpoints import Problem
 from fineline.resources.source_status import (
     MAX_WAITING_ON,
     CheckpointSourceStatus,
@@ -40,7 +39,7 @@ class _Sorted:
 def decide(observed: SourceObserved) -> SourceDecision:
     """What follows from one look. Nothing that was decided before is asked, so any look gives the same."""
     spec, made = observed.spec, observed.made
-    checkpoints = _with_tokenizers(observed)
+    checkpoints = observed.listing.checkpoints
     selected = _sorted(chosen(checkpoints, spec.select, _anchors(observed)), observed)
     running = any(not item.finished for item in made)
     cut = batches.Cut(()) if spec.suspend else batches.cut(selected.waiting, spec, observed.now, idle=not running)
@@ -66,21 +65,6 @@ def decide(observed: SourceObserved) -> SourceDecision:
         changed=_changed(selected.waiting, observed),
         again_after=_again_after(observed, cut, more=len(cut.batches) > len(now_made)),
     )
-
-
-def _with_tokenizers(observed: SourceObserved) -> Sequence[Walked]:
-    """A checkpoint without a tokenizer can't be evaluated until it has one, or the source names one."""
-    if observed.spec.checkpoints.tokenizer is not None:
-        return observed.listing.checkpoints
-    return [
-        item if item.tokenizer_digest or item.problem is not None else replace(item, problem=_no_tokenizer(item))
-        for item in observed.listing.checkpoints
-    ]
-
-
-def _no_tokenizer(item: Walked) -> Problem:
-    message = "carries no tokenizer. Upload it, or name the folder of one in spec.checkpoints.tokenizer."
-    return Problem("TokenizerMissing", f"{item.folder or '.'}: {message}", passing=True)
 
 
 def _anchors(observed: SourceObserved) -> set[Place]:

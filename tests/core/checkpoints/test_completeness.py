@@ -140,3 +140,14 @@ def test_an_index_that_makes_no_sense_makes_the_checkpoint_unreadable_and_is_nam
     reason, message, _ = problem(only(OLD_AND_NEW, index=index))
     assert reason == "WeightsUnreadable"
     assert "step1/model.safetensors.index.json" in message
+
+
+def test_a_tokenizer_is_asked_for_where_none_lies_elsewhere() -> None:
+    """In the checkpoint's folder or beside its weights."""
+    files, needed = ["hf/config.json", "hf/model.safetensors"], FindOptions(tokenizer_needed=True)
+    reason, message, passing = problem(only(files, needed))
+    assert (reason, passing) == ("TokenizerMissing", True)
+    assert message.startswith("step1: carries no tokenizer. Upload it")
+    assert only(files).complete
+    for name in ("tokenizer.json", "hf/tokenizer.json"):
+        assert only([*files, name], needed).complete

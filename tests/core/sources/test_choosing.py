@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -18,8 +19,8 @@ def select(**values: Any) -> SourceSelect:
     return SourceSelect.model_validate(values)
 
 
-def steps(checkpoints: list[Walked], anchors: set[int] | None = None, **values: Any) -> list[int]:
-    places = {("main", step) for step in anchors or ()}
+def steps(checkpoints: list[Walked], anchors: Collection[int] = (), /, **values: Any) -> list[int]:
+    places = {("main", step) for step in anchors}
     return [item.position.step for item in chosen(checkpoints, select(**values), places)]
 
 
@@ -58,8 +59,8 @@ def test_every(anchors: list[int], there: list[float], every: int, expected: lis
 
 def test_from_and_to_narrow_before_every_counts() -> None:
     checkpoints = [walked(step) for step in range(10)]
-    assert steps(checkpoints, **{"from": 3, "to": 7}) == [3, 4, 5, 6, 7]
-    assert steps(checkpoints, **{"from": 3, "to": 7, "every": 2}) == [3, 5, 7]
+    assert steps(checkpoints, (), **{"from": 3, "to": 7}) == [3, 4, 5, 6, 7]
+    assert steps(checkpoints, (), **{"from": 3, "to": 7, "every": 2}) == [3, 5, 7]
     assert steps(checkpoints, {2, 9}, **{"from": 3, "to": 7, "every": 2}) == [3, 5, 7]
 
 

@@ -69,15 +69,6 @@ def test_other_bytes_at_a_position_are_evaluated_again_and_told() -> None:
     assert decision.changed == (member(1, digest="2"), member(2, digest="2"))
 
 
-def test_a_checkpoint_without_a_tokenizer_waits_for_one_or_uses_the_source_s() -> None:
-    without = [walked(1, tokenizer="")]
-    decision = decided(without)
-    assert decision.create == ()
-    assert decision.counts.complete == 0
-    assert [(told.checkpoint, told.reason) for told in decision.waiting_on] == [("step1", "TokenizerMissing")]
-    assert batches_of(decided(without, checkpoints={"tokenizer": "s3://bucket/tokenizer/"})) == [[1]]
-
-
 @pytest.mark.parametrize(
     ("waiting", "others", "at", "expected", "due_after"),
     [

@@ -20,7 +20,7 @@ def ended(number: int, *, succeeded: bool = True, template: str = TEMPLATE) -> M
 def deleted(evaluations: list[MadeEvaluation], **arguments: object) -> list[int]:
     """The numbers of those that are deleted, the first to go first."""
     history = arguments.pop("history", KEEP)
-    names = decided([], made=evaluations, history=history, **arguments).delete  # type: ignore[arg-type]
+    names = decided([], made=evaluations, history=history, **arguments).delete
     return [int(name.rpartition("-")[2]) for name in names]
 
 
