@@ -160,7 +160,7 @@ class Told:
         self._changed = frozenset(decision.changed)
         if decision.counts != self._counts:
             self._counts = decision.counts
-            self._say(self.standing())
+            self._say(self._standing(decision.counts))
 
     def evaluates(self, new: NewEvaluation) -> None:
         shown = ", ".join(_place(member) for member in new.members[:SHOWN_MEMBERS])
@@ -174,12 +174,20 @@ class Told:
         self._say(f"{error.reason}: {error}; tried again in {pause:.0f} s")
         self._error = str(error)
 
-    def standing(self) -> str:
+    def in_short(self) -> str:
+        """For a line that is always there."""
+        counts = self._counts
+        if counts is None:
+            return f"{self.source.name}: not listed yet"
+        more = [
+            f", {count:,} {what}" for count, what in ((counts.waiting, "waiting"), (counts.failed, "failed")) if count
+        ]
+        return f"{self.source.name}: {counts.evaluated:,} of {counts.found:,} evaluated{''.join(more)}"
+
+    def _standing(self, counts: SourceCounts) -> str:
         """How many there are, by how far they have come."""
-        if self._counts is None:
-            return "not listed yet"
         names = ("found", "complete", "evaluated", "failed", "waiting")
-        return ", ".join(f"{getattr(self._counts, name):,} {name}" for name in names)
+        return ", ".join(f"{getattr(counts, name):,} {name}" for name in names)
 
     def _say(self, text: str) -> None:
         output.say(f"{self.source.name}: {text}")
@@ -201,7 +209,7 @@ def _wait(due: float, watches: Sequence[Watch]) -> None:
     """Until a moment of the monotonic clock. On a terminal a line tells what is waited for."""
     with _live() as show:
         while (left := due - time.monotonic()) > 0:
-            show("; ".join(f"{each.told.source.name}: {each.told.standing()}" for each in watches), left)
+            show("; ".join(each.told.in_short() for each in watches), left)
             time.sleep(min(left, 1.0))
 
 
