@@ -6,7 +6,8 @@ on the API server say it, each time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from fineline.errors import SpecError
@@ -46,12 +47,21 @@ class Outcome:
 
 
 class SourceReconciler:
-    """Looks at CheckpointSources. What it keeps between two looks only saves listing again."""
+    """Looks at CheckpointSources. What it keeps between two looks only saves listing again. `queue_problem` says why a
+    queue brings no events now."""
 
-    def __init__(self, api: Api, world: World, settings: OperatorSettings, threads: Threads) -> None:
+    def __init__(
+        self,
+        api: Api,
+        world: World,
+        settings: OperatorSettings,
+        threads: Threads,
+        queue_problem: Callable[[str], Problem | None] = lambda _: None,
+    ) -> None:
         self._api = api
         self._world = world
         self._threads = threads
+        self._queue_problem = queue_problem
         self._stores = store_table(settings)
         self._reader = SourceReader(api, settings)
         self._teller = Teller(api)
@@ -73,6 +83,8 @@ class SourceReconciler:
             # Owner references take its CheckpointEvals; results stay.
             self.forget(seen.uid)
             return None
+        if isinstance(source, Source) and source.aside is None and source.spec.sqs is not None:
+            source = replace(source, aside=self._queue_problem(source.spec.sqs))
         outcome = _stuck(source) if isinstance(source, Problem) else await self._looked(key, source)
         await self._tell(seen, outcome)
         known = self._world.get(key)
