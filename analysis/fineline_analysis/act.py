@@ -1,14 +1,33 @@
-"""Carries an analysis out: reads the results of a store, analyses them, writes tables, report and manifest."""
+"""Carries an analysis out: reads the results of a store, analyses them, writes tables, report and manifest.
+
+What lies in the folder that its digest names is a function of the inputs, and no time, so that a program that was
+ended while it wrote is followed by one that writes the same bytes. The pointer to it is written last.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote
 
 from fineline.errors import ResultError, SpecError
-from fineline.results.reading import read_metrics
+from fineline.results.analyses import (
+    LATEST_FILE,
+    MANIFEST_FILE,
+    REPORT_FILE,
+    AnalysisManifest,
+    Latest,
+    RunState,
+    analysis_folder,
+    settings_digest,
+    severity,
+)
+from fineline.results.reading import Metrics, read_metrics
 from fineline.store import Store, open_store, uri_of
 from fineline_analysis.analyse import Analysis, analyse, with_report
 from fineline_analysis.metrics import Notice
@@ -17,8 +36,23 @@ from fineline_analysis.settings import Settings
 from fineline_analysis.tables import decode, encode_all
 from fineline_analysis.verdicts import from_table
 
-REPORT = "report.html"
-MANIFEST = "manifest.json"
+REPORT = REPORT_FILE
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for: which runs (none named, and no family, are all), to which horizons, against what."""
+
+    runs: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+    horizons: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    references: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        return settings_digest(self.runs, self.families, self.horizons.items(), self.references)
 
 
 def analyse_store(
@@ -26,69 +60,129 @@ def analyse_store(
     output: str | Path,
     *,
     runs: Sequence[str] | None = None,
+    families: Sequence[str] | None = None,
     horizons: Mapping[str, float] | None = None,
+    references: Sequence[str] = (),
     name: str | None = None,
     settings: Settings | None = None,
+    compact: bool = False,
 ) -> Analysis:
     """Analyses the results at a URI (or folder) and writes the outcome to `output`, a URI or a folder.
 
     With a `name` the output is laid out as results are: `analyses/<name>/<digest>/…`, and `latest.json` points there.
-    Without one everything lies directly in `output`. The analysis that is returned knows where its report is.
-    Raises SpecError for a run that has no results, StoreError where a store can't be read or written.
+    Without one everything lies directly in `output`. The analysis that is returned knows where its report is. With
+    `compact` the results are compacted, so that the next analysis reads what is new.
+    Raises SpecError where there is nothing to analyse, ResultError where nothing can be read, StoreError where a store
+    can't be read or written.
     """
-    found = read_metrics(open_store(uri_of(results)), runs)
-    missing = sorted(set(runs or ()) - set(found.frame["run"].to_list()))
-    if missing:
-        raise SpecError(f"--run: there are no results of {', '.join(missing)} at {results}")
-    if not found.frame.height:
-        raise SpecError(f"--results: there are no results at {results}")
-    given = settings or Settings(horizons=dict(horizons or {}))
-    return write(analyse(found.frame, given, found.notices), open_store(uri_of(str(output))), name)
+    settings = settings or Settings(horizons=dict(horizons or {}))
+    request = Request(tuple(runs or ()), tuple(families or ()), settings.horizons, tuple(references))
+    found = read_metrics(open_store(uri_of(results)), runs or None, families=families or None, compact=compact)
+    if found.hindrance:
+        log.warning("%s", found.hindrance)
+    _must_have_rows(found, request, results)
+    notices = (*(Notice("Reading", message) for message in found.notices), *_about(request, found))
+    analysis = analyse(found.frame, settings, notices)
+    return write(analysis, request, found, open_store(uri_of(str(output))), name)
 
 
-def write(analysis: Analysis, store: Store, name: str | None = None) -> Analysis:
+def write(analysis: Analysis, request: Request, found: Metrics, store: Store, name: str | None = None) -> Analysis:
     """Writes tables, report and manifest, the manifest last, and with a name the pointer to it after all."""
-    folder = "" if name is None else f"analyses/{quote(name, safe='')}/{analysis.digest}/"
-    files = encode_all(analysis.tables) | {REPORT: render(analysis).encode()}
+    analysis = dataclasses.replace(analysis, digest=_digest(analysis, request, found))
+    folder = "" if name is None else f"{analysis_folder(name)}{analysis.digest}/"
+    files = encode_all(analysis.tables) | {REPORT_FILE: render(analysis).encode()}
     for file_name in sorted(files):
         store.put(folder + file_name, files[file_name])
-    report = store.uri + folder + REPORT
-    store.put(folder + MANIFEST, _manifest(analysis, sorted(files)))
+    manifest = _manifest(analysis, request, found, sorted(files))
+    store.put(folder + MANIFEST_FILE, manifest.to_json())
     if name is not None:
-        pointer = {"digest": analysis.digest, "folder": folder, "report": folder + REPORT}
-        store.put(f"analyses/{quote(name, safe='')}/latest.json", _json(pointer))
-    return with_report(analysis, report.removeprefix("file://"))
+        latest = Latest(
+            digest=analysis.digest,
+            folder=folder,
+            settings_digest=manifest.settings_digest,
+            commits_digest=manifest.commits_digest,
+            report=folder + REPORT_FILE,
+            written_at=datetime.now(UTC),
+        )
+        store.put(analysis_folder(name) + LATEST_FILE, latest.to_json())
+    return with_report(analysis, f"{store.uri}{folder}{REPORT_FILE}".removeprefix("file://"))
 
 
 def read(output: str | Path) -> Analysis:
     """The analysis that was written to a folder or URI. `SpecError` where none was, `ResultError` for a broken file."""
     store = open_store(uri_of(f"{str(output).rstrip('/')}/"))
-    if store.head(MANIFEST) is None:
-        raise SpecError(f"{store.uri}: holds no analysis ({MANIFEST} is not there)")
-    try:
-        manifest = json.loads(store.get(MANIFEST))
-        names = [name for name in manifest["files"] if name.endswith(".arrow")]
-        settings = Settings.from_values(manifest["settings"])
-        notices = tuple(Notice(notice["code"], notice["message"]) for notice in manifest["notices"])
-        digest = str(manifest["digest"])
-    except (ValueError, KeyError, TypeError):
-        raise ResultError(f"{store.uri}{MANIFEST}: not the manifest of an analysis") from None
+    if store.head(MANIFEST_FILE) is None:
+        raise SpecError(f"{store.uri}: holds no analysis ({MANIFEST_FILE} is not there)")
+    manifest = AnalysisManifest.from_json(store.get(MANIFEST_FILE), store.uri + MANIFEST_FILE)
+    names = [name for name in manifest.files if name.endswith(".arrow")]
     tables = {name.removesuffix(".arrow"): decode(store.get(name), store.uri + name) for name in names}
-    report = f"{store.uri}{REPORT}".removeprefix("file://")
-    return Analysis(tables, from_table(tables["verdicts"]), notices, settings, digest, report)
+    missing = [name for name in ("verdicts", "notices") if name not in tables]
+    if missing:
+        raise ResultError(f"{store.uri}{MANIFEST_FILE}: names no table of {' and '.join(missing)}")
+    notices = tuple(Notice(code, message) for code, message in tables["notices"].select("code", "message").iter_rows())
+    report = f"{store.uri}{REPORT_FILE}".removeprefix("file://")
+    settings = Settings.from_values(manifest.settings)
+    return Analysis(tables, from_table(tables["verdicts"]), notices, settings, manifest.digest, report)
 
 
-def _manifest(analysis: Analysis, files: Sequence[str]) -> bytes:
-    return _json(
-        {
-            "digest": analysis.digest,
-            "files": list(files),
-            "settings": json.loads(analysis.settings.to_json()),
-            "verdicts": {verdict.series: verdict.state for verdict in analysis.verdicts},
-            "notices": [{"code": notice.code, "message": notice.message} for notice in analysis.notices],
-        }
+def _must_have_rows(found: Metrics, request: Request, results: str) -> None:
+    if found.frame.height:
+        return
+    if found.notices:
+        more = f" (and {len(found.notices) - 1} more)" if len(found.notices) > 1 else ""
+        raise ResultError(f"--results: no result at {results} can be read: {found.notices[0]}{more}")
+    if request.runs:
+        raise SpecError(f"--run: there are no results of {', '.join(sorted(set(request.runs)))} at {results}")
+    if request.families:
+        raise SpecError(f"--family: there are no results of {', '.join(sorted(set(request.families)))} at {results}")
+    raise SpecError(f"--results: there are no results at {results}")
+
+
+def _about(request: Request, found: Metrics) -> list[Notice]:
+    """What was asked for and can't be had."""
+    notices = []
+    if request.runs:
+        there = set(found.frame["run"].unique())
+        notices += [
+            Notice("NoResults", f"there are no results of the run {run}: it takes no part")
+            for run in sorted(set(request.runs) - there)
+        ]
+    if request.families:
+        there = {labels.family for labels in found.labels.values()}
+        notices += [
+            Notice("NoResults", f"there are no results of the family {family}: it takes no part")
+            for family in sorted(set(request.families) - there)
+        ]
+    if request.references:
+        named = ", ".join(sorted(set(request.references)))
+        notices.append(
+            Notice(
+                "ReferencesNotUsed",
+                f"no analysis judges against references yet: {named} changed nothing of what is said here",
+            )
+        )
+    return notices
+
+
+def _digest(analysis: Analysis, request: Request, found: Metrics) -> str:
+    """Names the analysis: its rows and settings, what was asked for, and the commits that were listed for it."""
+    inputs = f"{analysis.digest}\n{request.digest}\n{found.commits_digest}\n"
+    return hashlib.sha256(inputs.encode()).hexdigest()[:16]
+
+
+def _manifest(analysis: Analysis, request: Request, found: Metrics, files: Sequence[str]) -> AnalysisManifest:
+    verdicts = sorted(analysis.verdicts, key=lambda verdict: (severity(verdict.state), verdict.series))
+    if found.newest is None:
+        raise ValueError("rows that no commit was listed for")
+    return AnalysisManifest(
+        digest=analysis.digest,
+        settings_digest=request.digest,
+        commits_digest=found.commits_digest,
+        commits=found.commits,
+        listed_at=found.newest,
+        files=tuple(files),
+        runs=len({verdict.run for verdict in verdicts}),
+        verdicts=tuple(RunState(run=one.series, state=one.state, message=one.facts[0]) for one in verdicts),
+        left_out=found.notices,
+        settings=json.loads(analysis.settings.to_json()),
     )
-
-
-def _json(values: Mapping[str, object]) -> bytes:
-    return (json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()

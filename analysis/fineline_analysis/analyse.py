@@ -30,7 +30,7 @@ class Analysis:
     """Where the report was written: a path or URI; None until it is."""
 
 
-def analyse(metrics: pl.DataFrame, settings: Settings | None = None, notices: tuple[str, ...] = ()) -> Analysis:
+def analyse(metrics: pl.DataFrame, settings: Settings | None = None, notices: tuple[Notice, ...] = ()) -> Analysis:
     """Analyses rows of metrics.arrow.
 
     `notices` are what the reading of the results had to say; they are told in the report beside the analysis's own.
@@ -49,8 +49,7 @@ def analyse(metrics: pl.DataFrame, settings: Settings | None = None, notices: tu
     times, ranks = order.tables(developed, settings)
     series = _series(observed.rows)
     judged = verdicts.verdicts(developed, gains, series, settings)
-    told = tuple(Notice("Reading", message) for message in notices)
-    all_notices = (*told, *observed.notices, *about_scores, *about_means, *about_horizons)
+    all_notices = (*notices, *observed.notices, *about_scores, *about_means, *about_horizons)
     tables = {
         "runs": series,
         "trajectories": developed,

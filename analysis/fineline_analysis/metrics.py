@@ -79,8 +79,14 @@ def observe(metrics: pl.DataFrame) -> Observed:
     tasks = _one_domain_a_task(rows.filter(~is_sanity), notices)
     rows = _tasks_themselves(pl.concat([tasks, rows.filter(is_sanity)]), notices)
     rows = _positioned(rows, notices)
-    rows = rows.sort("series", "position", "step", "domain", "task", "metric", "filter")
+    rows = _laid_out(rows.sort("series", "position", "step", "domain", "task", "metric", "filter"))
     return Observed(rows.filter(~is_sanity), rows.filter(is_sanity), tuple(notices))
+
+
+def _laid_out(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same rows as plain columns. polars divides by a column that it knows to be constant in another way than by
+    one that it doesn't know to be: the last digits would tell how the rows were read."""
+    return pl.DataFrame(rows.rechunk().to_arrow(compat_level=pl.CompatLevel.newest()))
 
 
 def _typed(metrics: pl.DataFrame) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.ipc
 
 from fineline.errors import ResultError
@@ -22,12 +23,24 @@ TABLES_VERSION = 1
 def encode(name: str, frame: pl.DataFrame) -> bytes:
     """One table as an Arrow IPC file, compressed with zstd."""
     table = frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks()
-    table = table.replace_schema_metadata({TABLE_KEY: name.encode(), VERSION_KEY: str(TABLES_VERSION).encode()})
+    columns = [_without_leftovers(column.combine_chunks()) for column in table.columns]
+    metadata = {TABLE_KEY: name.encode(), VERSION_KEY: str(TABLES_VERSION).encode()}
+    table = pa.table(columns, schema=table.schema.with_metadata(metadata))
     sink = io.BytesIO()
     options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=3), use_threads=False)
     with pa.ipc.new_file(sink, table.schema, options=options) as writer:
         writer.write_table(table, max_chunksize=1 << 20)
     return sink.getvalue()
+
+
+def _without_leftovers(column: pa.Array) -> pa.Array:
+    """The same column with zeros where it is null: what lies there otherwise depends on how the rows were read."""
+    if not column.null_count or pa.types.is_nested(column.type) or pa.types.is_null(column.type):
+        return column
+    empty = "" if pa.types.is_large_string(column.type) else 0
+    filled = pc.fill_null(column, pa.scalar(empty).cast(column.type))
+    _, *values = filled.buffers()
+    return pa.Array.from_buffers(column.type, len(column), [pc.is_valid(column).buffers()[1], *values])
 
 
 def encode_all(tables: Mapping[str, pl.DataFrame]) -> dict[str, bytes]:

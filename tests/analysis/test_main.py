@@ -47,7 +47,7 @@ def test_tables_report_and_manifest_lie_in_the_folder(
     assert main(["--results", str(results), "--output", str(tmp_path / "out")]) == 0
     files = contents(tmp_path / "out")
     assert {"report.html", "manifest.json", "verdicts.arrow", "trajectories.arrow", "laws.arrow"} <= set(files)
-    assert json.loads(files["manifest.json"])["verdicts"].keys() == {"run-a", "run-b"}
+    assert {one["run"] for one in json.loads(files["manifest.json"])["verdicts"]} == {"run-a", "run-b"}
     assert pl.read_ipc(tmp_path / "out" / "verdicts.arrow")["series"].to_list() == ["run-a", "run-b"]
     assert capsys.readouterr().out.endswith("report.html\n")
 

@@ -1,0 +1,302 @@
+"""The analysis pod's program: one manifest that others can trust, the same bytes however often it is ended, and last
+words that tell a person what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from fineline.errors import StoreDenied
+from fineline.results import Metrics, UnitAddress, arrow, read_metrics
+from fineline.results.analyses import (
+    AnalysisManifest,
+    commits_digest,
+    listed_commits,
+    read_latest,
+    settings_digest,
+    severity,
+)
+from fineline.results.layout import COMPACTED
+from fineline.results.schemas import MANIFEST_KEY, METRICS
+from fineline.store import Store
+from fineline_analysis.act import Request, analyse_store, write
+from fineline_analysis.analyse import Analysis, analyse
+from fineline_analysis.main import main
+from fineline_analysis.settings import Settings
+from fineline_analysis.tables import encode_all
+from support.publishing import MANIFEST
+from support.trajectories import Law, simulated
+from support.versitygw import S3Server
+from support.watched_store import MemoryStore, WatchedStore
+
+RISES = {"reasoning": {"piqa": Law(0.8, 0.15, 0.4)}, "language": {"lambada": Law(0.7, 0.2, 0.5)}}
+FALLS = {"reasoning": {"piqa": Law(0.4, -0.15, 0.4)}, "language": {"lambada": Law(0.4, -0.2, 0.5)}}
+FAMILIES = {"run-a": "small", "run-b": "large"}
+
+
+def fill(store: Store, checkpoints: int = 5) -> None:
+    """Results of two runs: one rises, one falls."""
+    frame = pl.concat([simulated(RISES, points=checkpoints), simulated(FALLS, run="run-b", points=checkpoints, seed=1)])
+    for (run, step, task), unit in frame.group_by("run", "step", "task"):
+        manifest = {**json.loads(MANIFEST.to_json()), "labels": {"family": FAMILIES[str(run)]}}
+        table = unit.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(METRICS)
+        data = arrow.to_file(table, {MANIFEST_KEY: json.dumps(manifest).encode()})
+        store.put(UnitAddress(str(run), "main", int(str(step)), str(task), "0" * 16).metrics, data)
+
+
+def a_unit(store: Store, run: str, number: int = 0) -> str:
+    return list(listed_commits(store, [run]))[number].name
+
+
+def run_program(store: Store, *more: str) -> int:
+    return main(["--results", store.uri, "--output", store.uri, "--name", "evals.weekly", *more])
+
+
+def contents(store: Store, name: str = "evals.weekly") -> dict[str, bytes]:
+    """All that lies in the folders of digests, and the pointer but for its time."""
+    found = {item.name: store.get(item.name) for item in store.list(f"analyses/{name}/")}
+    pointer = json.loads(found.pop(f"analyses/{name}/latest.json"))
+    return found | {"latest": json.dumps({**pointer, "written_at": None}).encode()}
+
+
+def latest(store: Store, name: str = "evals.weekly") -> AnalysisManifest:
+    found = read_latest(store, name)
+    assert found is not None
+    return found
+
+
+def test_the_manifest_says_what_the_analysis_is_made_from_and_a_second_one_makes_the_same_bytes(store: Store) -> None:
+    fill(store)
+    before = datetime.now(UTC)
+    assert run_program(store, "--horizon", "run-a=1e12") == 0
+    found = latest(store)
+    commits = list(listed_commits(store))
+    assert (found.commits, found.commits_digest) == (20, commits_digest(commits))
+    assert found.settings_digest == settings_digest((), (), [("run-a", 10**12)], ())
+    assert found.listed_at == max(commit.modified for commit in commits) <= before
+    assert [(one.run, one.state) for one in found.verdicts] == sorted(
+        ((one.run, one.state) for one in found.verdicts), key=lambda one: severity(one[1])
+    )
+    assert found.verdicts[0].run == "run-b"
+    assert all(one.message for one in found.verdicts)
+    assert (found.runs, found.left_out) == (2, ())
+    folder = f"analyses/evals.weekly/{found.digest}/"
+    assert {*found.files, "manifest.json"} == {item.name.removeprefix(folder) for item in store.list(folder)}
+    assert found.settings["horizons"] == {"run-a": 1e12}
+    assert json.loads(store.get("analyses/evals.weekly/latest.json"))["report"] == f"{folder}report.html"
+    first = contents(store)
+    assert len(list(store.list(COMPACTED))) == 2
+    assert run_program(store, "--horizon", "run-a=1e12") == 0
+    assert contents(store) == first, "made from compacted metrics, and other bytes"
+
+
+def test_other_results_or_another_request_go_to_another_folder(no_report: None) -> None:
+    store = filled()
+    found = {made(store, Request()).digest, made(store, Request(references=("s3://x/",))).digest}
+    store.delete(a_unit(store, "run-a"))
+    found.add(made(store, Request()).digest)
+    assert len(found) == 3
+
+
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page takes a second to draw: what is tested without one is where things go, and when."""
+    monkeypatch.setattr("fineline_analysis.act.render", lambda analysis: f"report {analysis.digest}")
+
+
+def filled() -> MemoryStore:
+    store = MemoryStore()
+    fill(store)
+    return store
+
+
+QUICK = Settings(draws=20, backtest_draws=4)
+
+
+def inputs(store: Store) -> tuple[Analysis, Metrics]:
+    found = read_metrics(store)
+    return analyse(found.frame, QUICK), found
+
+
+def made(store: Store, request: Request) -> Analysis:
+    analysis, found = inputs(store)
+    return write(analysis, request, found, store, "evals.weekly")
+
+
+def test_the_tables_are_the_same_to_the_byte_however_the_metrics_were_compacted() -> None:
+    whole, store = filled(), MemoryStore()
+    expected = encode_all(inputs(whole)[0].tables)
+    for number, (name, data) in enumerate(whole.objects.items()):
+        store.put(name, data)
+        if number in (2, 3, 9, 14):
+            read_metrics(store, compact=True)
+    assert encode_all(inputs(store)[0].tables) == expected
+    assert len(list(store.list(COMPACTED))) > 2
+
+
+class KilledError(BaseException):
+    """The process ends here."""
+
+
+def ending(at: int) -> Callable[[str, str], None]:
+    """Ends the process ahead of one of its calls, counted from 0."""
+    calls = count()
+
+    def before(method: str, name: str) -> None:
+        if next(calls) == at:
+            raise KilledError
+
+    return before
+
+
+def test_ended_ahead_of_any_write_the_next_one_makes_the_same_bytes_and_the_pointer_is_never_early(
+    no_report: None,
+) -> None:
+    whole, results = MemoryStore(), filled()
+    analysis, found = inputs(results)
+    write(analysis, Request(), found, whole, "evals.weekly")
+    writes = len(whole.objects)
+    assert writes > 10
+    for ended_at in range(writes):
+        store = MemoryStore()
+        with pytest.raises(KilledError):
+            write(analysis, Request(), found, WatchedStore(store, ending(ended_at)), "evals.weekly")
+        assert read_latest(store, "evals.weekly") is None
+        write(analysis, Request(), found, store, "evals.weekly")
+        assert contents(store) == contents(whole)
+
+
+def test_families_are_chosen_and_the_digest_is_of_all_that_was_listed(
+    directory_store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(directory_store)
+    assert run_program(directory_store, "--family", "large", "--family", "huge") == 0
+    found = latest(directory_store)
+    assert [one.run for one in found.verdicts] == ["run-b"]
+    assert found.commits == 10
+    assert found.commits_digest == commits_digest(listed_commits(directory_store))
+    assert found.settings_digest == settings_digest((), ("large", "huge"), (), ())
+    assert "there are no results of the family huge" in capsys.readouterr().out
+
+
+def test_what_can_not_be_read_is_named_in_the_manifest_and_left_out(directory_store: Store) -> None:
+    store = directory_store
+    fill(store)
+    torn, foreign = a_unit(store, "run-a"), a_unit(store, "run-b", 1)
+    store.put(torn, store.get(torn)[:200])
+    store.put(foreign, b"<html>")
+    assert run_program(store) == 0
+    found = latest(store)
+    assert [text.partition(": ")[0] for text in found.left_out] == [store.uri + torn, store.uri + foreign]
+    assert found.commits_digest == commits_digest(listed_commits(store))
+
+
+def test_a_run_that_has_no_results_yet_does_not_stop_the_others(
+    directory_store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(directory_store)
+    assert run_program(directory_store, "--run", "run-a", "--run", "not-yet") == 0
+    assert [one.run for one in latest(directory_store).verdicts] == ["run-a"]
+    assert "there are no results of the run not-yet" in capsys.readouterr().out
+
+
+def test_references_are_recorded_and_it_is_said_that_they_change_nothing(
+    directory_store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(directory_store)
+    assert run_program(directory_store, "--reference", "s3://others/results/") == 0
+    assert latest(directory_store).settings_digest == settings_digest((), (), (), ("s3://others/results/",))
+    assert "no analysis judges against references yet: s3://others/results/" in capsys.readouterr().out
+
+
+def test_a_store_that_may_only_be_read_is_analysed_all_the_same(
+    directory_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(directory_store)
+
+    def refuse(method: str, name: str) -> None:
+        if name.startswith(COMPACTED) and method != "list":
+            raise StoreDenied(f"{directory_store.uri}{name}: not allowed")
+
+    monkeypatch.setattr("fineline_analysis.act.open_store", lambda uri: WatchedStore(directory_store, refuse))
+    analyse_store(directory_store.uri, directory_store.uri, name="a", compact=True, settings=QUICK)
+    assert "metrics could not be compacted" in caplog.text
+    assert "not allowed" in caplog.text
+    monkeypatch.undo()
+    analyse_store(directory_store.uri, directory_store.uri, name="b", settings=QUICK)
+    assert [*contents(directory_store, "a").values()][:-1] == [*contents(directory_store, "b").values()][:-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--run", "nobody"], 2, "--run: there are no results of nobody at "),
+        (["--family", "nobody"], 2, "--family: there are no results of nobody at "),
+        (["--run", "a", "--family", "b"], 2, "argument --family: not allowed with argument --run; see --help"),
+        (["--horizon", "a"], 2, "--horizon: 'a' is not RUN=TOKENS"),
+        (["--frobnicate"], 2, "unrecognized arguments: --frobnicate; see --help"),
+        (["--output", "ftp://x/"], 2, "ftp://x/"),
+    ],
+)
+def test_what_can_not_be_meant_is_one_line_on_stderr_and_a_code(
+    directory_store: Store, capsys: pytest.CaptureFixture[str], arguments: Sequence[str], code: int, says: str
+) -> None:
+    fill(directory_store, checkpoints=1)
+    assert run_program(directory_store, *arguments) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("fineline-analysis: ")
+    assert says in line
+
+
+def test_results_of_which_none_can_be_read_fail_by_name(
+    directory_store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(directory_store, checkpoints=1)
+    for commit in list(listed_commits(directory_store)):
+        directory_store.put(commit.name, b"ARROW1")
+    last_words = tmp_path / "termination-log"
+    assert run_program(directory_store, "--termination-message", str(last_words)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"fineline-analysis: {last_words.read_text()}"
+    assert "no result at" in line
+    assert "(and 3 more)" in line
+    assert read_latest(directory_store, "evals.weekly") is None
+
+
+def test_the_last_words_of_a_good_end_say_how_the_runs_stand(
+    directory_store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(directory_store)
+    assert run_program(directory_store, "--termination-message", str(tmp_path / "last")) == 0
+    text = (tmp_path / "last").read_text()
+    assert text.startswith("done: 1 ")
+    assert text.endswith(f"{latest(directory_store).digest}/report.html")
+    assert capsys.readouterr().err.splitlines()[-1] == f"fineline-analysis: {text}"
+
+
+def test_what_was_not_foreseen_has_a_last_line_too(
+    directory_store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("fineline_analysis.main.analyse_store", fail)
+    assert run_program(directory_store) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "fineline-analysis: RuntimeError: two lines"
+
+
+def test_a_store_is_reached_as_the_table_of_stores_says(
+    versitygw: S3Server, s3_prefix: str, s3_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(s3_store)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    table = [{"prefix": s3_prefix, "endpoint": versitygw.endpoint, "region": "us-east-1"}]
+    monkeypatch.setenv("FINELINE_STORES", json.dumps(table))
+    assert run_program(s3_store) == 0
+    assert latest(s3_store).commits == 20
