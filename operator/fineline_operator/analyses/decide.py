@@ -100,11 +100,11 @@ def _judge(observed: Observed, spec: TrajectoryAnalysisSpec, asked: Asked, resul
 
 
 def _failed(observed: Observed, spec: TrajectoryAnalysisSpec, tried: Tried, again_after: float) -> Decision:
-    unreadable = observed.results.listed.unreadable if isinstance(observed.results, ResultsSeen) else ""
-    message = message_of(observed, tried, unreadable)
+    message = message_of(observed, tried, _unreadable(observed))
     if message is None:
         return Decision(look=Look.LAST_WORDS)
-    return _told(observed, spec, conditions.told(AnalysisReason.ANALYSIS_FAILED, message), again_after=again_after)
+    said = conditions.told(AnalysisReason.ANALYSIS_FAILED, message)
+    return _told(observed, spec, said, failed=tried.job, again_after=again_after)
 
 
 def _waits(spec: TrajectoryAnalysisSpec, results: ResultsSeen) -> str:
@@ -156,16 +156,22 @@ def _problem(observed: Observed, problem: Problem) -> Decision:
 
 
 def _told(
-    observed: Observed, spec: TrajectoryAnalysisSpec, said: Conditions, *, again_after: float | None = None
+    observed: Observed,
+    spec: TrajectoryAnalysisSpec,
+    said: Conditions,
+    *,
+    failed: AnalysisJob | None = None,
+    again_after: float | None = None,
 ) -> Decision:
-    """The status and the events where no Job runs. `spec.suspend` goes before what is said otherwise."""
+    """The status and the events where no Job runs. `spec.suspend` goes before what is said otherwise; `failed` is the
+    Job that came to nothing, however it ended."""
     seen = observed.analysis
     latest = observed.results.listed.latest if isinstance(observed.results, ResultsSeen) else None
     newest = _newest(observed)
     was_suspended = _shown(observed) == AnalysisReason.SUSPENDED
     turns: list[Told] = list(outcome.events(observed, latest))
-    if newest is not None and not is_told(observed, newest):
-        turns += event_of(observed, newest)
+    if newest is not None and (newest.finished == "Failed" or newest == failed):
+        turns += event_of(observed, newest, _unreadable(observed))
     occasion = str(seen.generation)
     if spec.suspend:
         message = "spec.suspend is true: no analysis starts until it is false."
@@ -228,6 +234,11 @@ def _newest(observed: Observed) -> AnalysisJob | None:
 def _beyond(observed: Observed, spec: TrajectoryAnalysisSpec) -> tuple[DeleteJob, ...]:
     """The finished Jobs that are not kept."""
     return tuple(DeleteJob(job.name, job.uid) for job in observed.ended[spec.history :] if not job.deleting)
+
+
+def _unreadable(observed: Observed) -> str:
+    """Why the newest analysis in the store can't be read; empty where it can."""
+    return observed.results.listed.unreadable if isinstance(observed.results, ResultsSeen) else ""
 
 
 def _shown(observed: Observed) -> str:

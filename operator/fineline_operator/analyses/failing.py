@@ -61,9 +61,9 @@ def message_of(observed: Observed, tried: Tried, unreadable: str) -> str | None:
     return joined(f"The Job {job.name} failed: {why}", NEXT_TRY)
 
 
-def event_of(observed: Observed, job: AnalysisJob) -> tuple[Told, ...]:
-    """That a Job failed which no status has taken up yet."""
-    if job.finished != "Failed" or isinstance(observed.last_words, NotLooked):
+def event_of(observed: Observed, job: AnalysisJob, unreadable: str) -> tuple[Told, ...]:
+    """That a Job came to nothing, as far as its words are known: told until the status has taken it up."""
+    if is_told(observed, job):
         return ()
-    message = message_of(observed, Tried(job.name, job), "")
+    message = message_of(observed, Tried(job.name, job), unreadable)
     return (Told(event(AnalysisEvent.ANALYSIS_FAILED, message), job.uid),) if message is not None else ()

@@ -58,12 +58,12 @@ def last_run(
     """The newest Job that has ended; None keeps what is there."""
     if job is None or (status.last_run is not None and status.last_run.job_name == job.name):
         return None
-    done = job.finished == "Complete" and latest is not None
+    made = latest is not None and job.finished == "Complete" and latest.settings_digest == job.settings_digest
     return LastRun(
         job_name=job.name,
         start_time=job.created,
         completion_time=job.ended,
-        commits=latest.commits if done and latest is not None else job.commits,
+        commits=latest.commits if latest is not None and made else job.commits,
     )
 
 

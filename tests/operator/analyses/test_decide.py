@@ -245,7 +245,7 @@ def test_a_job_that_ended_well_without_its_analysis_is_told() -> None:
         decision = decide(observed(100, jobs=(done,), results=found))
         assert shown(decision)[0] == "AnalysisFailed"
         assert words in message(decision)
-        assert told(decision) == []
+        assert told(decision) == ["AnalysisFailed"]
 
 
 def test_a_job_that_somebody_deleted_is_made_again() -> None:
