@@ -108,12 +108,12 @@ async def uploads(
 
 @contextlib.asynccontextmanager
 async def webhook(
-    arrivals: Arrivals, folder: Path, *, token: str = TOKEN, per_second: int = 10_000, seconds: float = 10
+    arrivals: Arrivals, folder: Path, *, token: str = TOKEN, per_second: int = 10_000, **seconds: float
 ) -> AsyncIterator[Webhook]:
     """A running webhook, whose token lies in `folder`/token."""
     (folder / "token").write_text(token)
     settings = WebhookSettings.model_validate({"port": 0, "tokenFile": str(folder / "token"), "perSecond": per_second})
-    server = Webhook(settings, arrivals, seconds=seconds)
+    server = Webhook(settings, arrivals, **seconds)
     await server.start()
     try:
         yield server

@@ -22,7 +22,7 @@ from fineline_operator import metrics
 from fineline_operator.settings import WebhookSettings
 from fineline_operator.uploads import messages
 from fineline_operator.uploads.arrivals import Arrivals
-from fineline_operator.uploads.connections import SECONDS, Connections
+from fineline_operator.uploads.connections import IDLE_SECONDS, REQUEST_SECONDS, Connections
 from fineline_operator.uploads.messages import Meaning, Message
 from fineline_operator.uploads.token_file import Token
 
@@ -42,10 +42,18 @@ _OUTCOMES = {401: "refused", 405: "refused", 413: "too_large", 429: "too_many"}
 class Webhook:
     """A server at the settings' port. All in the loop's own thread."""
 
-    def __init__(self, settings: WebhookSettings, arrivals: Arrivals, *, seconds: float = SECONDS) -> None:
+    def __init__(
+        self,
+        settings: WebhookSettings,
+        arrivals: Arrivals,
+        *,
+        request_seconds: float = REQUEST_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
         self._settings = settings
         self._arrivals = arrivals
-        self._seconds = seconds
+        self._request_seconds = request_seconds
+        self._idle_seconds = idle_seconds
         self._token = Token(settings.token_file)
         self._allowance = _Allowance(settings.per_second)
         self._server: web.Server | None = None
@@ -62,11 +70,13 @@ class Webhook:
             access_log=None,
             logger=_QUIET,
             auto_decompress=False,  # what unpacks to gigabytes is not unpacked
-            keepalive_timeout=self._seconds,
+            keepalive_timeout=self._idle_seconds,
             lingering_time=1.0,
             read_bufsize=2**14,
         )
-        self._connections = Connections(self._server, seconds=self._seconds)
+        self._connections = Connections(
+            self._server, request_seconds=self._request_seconds, idle_seconds=self._idle_seconds
+        )
         try:
             listening = _listen(self.port)
         except OSError as error:

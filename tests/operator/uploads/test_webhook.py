@@ -51,11 +51,19 @@ class Sender:
 
 @asynccontextmanager
 async def running(
-    api: PlayedApi, folder: Path, *, per_second: int = 10_000, seconds: float = 10, token: str = TOKEN, **room: int
+    api: PlayedApi,
+    folder: Path,
+    *,
+    per_second: int = 10_000,
+    request_seconds: float = 10,
+    idle_seconds: float = 75,
+    token: str = TOKEN,
+    **room: int,
 ) -> AsyncIterator[Sender]:
+    times = {"request_seconds": request_seconds, "idle_seconds": idle_seconds}
     async with (
         uploads(api, every=0.02, **room) as parts,
-        webhook(parts.arrivals, folder, per_second=per_second, seconds=seconds, token=token) as server,
+        webhook(parts.arrivals, folder, per_second=per_second, token=token, **times) as server,
         aiohttp.ClientSession() as session,
     ):
         yield Sender(server, session)
@@ -296,7 +304,7 @@ def test_only_posts_are_taken(tmp_path: Path) -> None:
 )
 def test_who_sends_a_byte_now_and_then_is_cut_off(sent: bytes, tmp_path: Path) -> None:
     async def run() -> None:
-        async with running(amber(), tmp_path, seconds=0.3) as sender:
+        async with running(amber(), tmp_path, request_seconds=0.3) as sender:
             reader, writer = await asyncio.open_connection("127.0.0.1", sender.server.port)
             writer.write(sent)
             loop = asyncio.get_running_loop()
@@ -316,6 +324,33 @@ def test_who_sends_a_byte_now_and_then_is_cut_off(sent: bytes, tmp_path: Path) -
             await asyncio.gather(dripping, return_exceptions=True)
             writer.close()
             assert await sender.post() == 202
+
+    asyncio.run(run())
+
+
+def test_a_connection_may_lie_idle_between_two_requests_for_a_while(tmp_path: Path) -> None:
+    request = f"POST /{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}".encode()
+
+    async def run() -> None:
+        async with running(amber(), tmp_path, request_seconds=0.2, idle_seconds=1) as sender:
+            reader, writer = await asyncio.open_connection("127.0.0.1", sender.server.port)
+            for _ in range(3):
+                writer.write(request)
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 202")
+                await asyncio.sleep(0.4)
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.close()
+
+            reader, writer = await asyncio.open_connection("127.0.0.1", sender.server.port)
+            writer.write(request + request[:20])
+            loop = asyncio.get_running_loop()
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 202")
+            began = loop.time()
+            writer.write(request[20:30])
+            with suppress(ConnectionError):
+                await asyncio.wait_for(reader.read(), 5)
+            assert loop.time() - began < 0.8, "a second request is no slower than a first"
+            writer.close()
 
     asyncio.run(run())
 
