@@ -61,7 +61,7 @@ def test_one_of_two_acts_and_a_released_lease_is_taken_over_at_once(
     first = Replica(namespace, "first", kubeconfig)
     assert first.acquired.wait(10)
     second = Replica(namespace, "second", kubeconfig)
-    assert not second.acquired.wait(2 * SECONDS)
+    assert not second.acquired.wait(1.5 * SECONDS)
     assert holder(cluster, namespace) == "first"
     first.leadership.release()
     assert second.acquired.wait(3)
@@ -122,10 +122,11 @@ def acting(*operators: Operator) -> list[Operator]:
     return [operator for operator in operators if operator.running and operator.metric("fineline_leader") == 1]
 
 
-def test_when_the_acting_operator_is_killed_the_other_acts_within_20_seconds(
+def test_when_the_acting_operator_is_killed_the_other_acts_once_its_lease_has_ended(
     tmp_path: Path, namespace: str, kubeconfig: Path
 ) -> None:
-    settings = {"namespaces": [namespace]}
+    """With the longest Lease it is within 20 s: faults/test_two_operators.py."""
+    settings = {"namespaces": [namespace], "lease": {"seconds": SECONDS}}
     with (
         start_operator(tmp_path / "first", kubeconfig, settings=settings, identity="first") as first,
         start_operator(tmp_path / "second", kubeconfig, settings=settings, identity="second", wait=False) as second,
@@ -136,7 +137,7 @@ def test_when_the_acting_operator_is_killed_the_other_acts_within_20_seconds(
         first.kill()
         killed = time.monotonic()
         second.wait_until_acting(seconds=30)
-        assert time.monotonic() - killed <= 20
+        assert time.monotonic() - killed <= SECONDS + 10
 
 
 def test_an_operator_that_is_asked_to_end_hands_over_and_ends_well(

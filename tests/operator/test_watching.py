@@ -184,8 +184,11 @@ def test_sources_and_analyses_and_the_jobs_of_analyses_are_known_too(
     asyncio.run(run())
 
 
-def test_many_are_all_known_before_the_first_look(cluster: ControlPlane, kubeconfig: Path, namespace: str) -> None:
-    names = {f"eval-{number}" for number in range(600)}  # more than one chunk
+def test_many_are_all_known_before_the_first_look(
+    cluster: ControlPlane, kubeconfig: Path, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fineline_operator.lists.CHUNK", 20)
+    names = {f"eval-{number}" for number in range(50)}  # more than one chunk
 
     async def run() -> None:
         for name in names:
@@ -238,8 +241,8 @@ def test_a_watch_that_is_cut_misses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # As in production, but sooner: a watch that is silent for longer than the API server lets it last was cut.
-    monkeypatch.setattr("fineline_operator.watching.WATCH_SECONDS", 6)
-    monkeypatch.setattr("fineline_operator.watching.SILENCE_SECONDS", 8.0)
+    monkeypatch.setattr("fineline_operator.watching.WATCH_SECONDS", 3)
+    monkeypatch.setattr("fineline_operator.watching.SILENCE_SECONDS", 5.0)
 
     async def run() -> None:
         path = path_of("checkpointevals", namespace)
@@ -299,7 +302,7 @@ def test_a_kind_that_the_api_server_did_not_know_yet_is_asked_for_again(
     async def run() -> None:
         async with watched(kubeconfig, namespace) as seen:
             path = path_of("checkpointevals", namespace)
-            await asyncio.sleep(3)
+            await asyncio.sleep(1.5)
             made = await asked(cluster.admin.create, path, evaluation("a"))
             await asked(cluster.admin.create, path_of("jobs", namespace), job_of(made, "a-job"))
             await seen.until(lambda: seen.world.jobs_of(made["metadata"]["uid"]), "the Job to be known")

@@ -234,7 +234,7 @@ class Lab(Resources):
 
     def _asked(self, verbs: Collection[str]) -> list[str]:
         asked = []
-        for request in self.plane.requests():
+        for request in self.plane.requests(about=self.namespace):
             about = request.get("objectRef", {})
             by_operator = request["user"]["username"].endswith(":fineline-operator")
             if by_operator and about.get("namespace") == self.namespace and request["verb"] in verbs:

@@ -162,5 +162,5 @@ def requests_in(plane: ControlPlane, namespace: str) -> int:
     return sum(
         request["user"]["username"].endswith(":fineline-operator")
         and request.get("objectRef", {}).get("namespace") == namespace
-        for request in plane.requests()
+        for request in plane.requests(about=namespace)
     )

@@ -31,7 +31,7 @@ def made(plane: ControlPlane, resource: str, namespace: str) -> int:
     """How many objects of the resource were made in the namespace, those that are gone included."""
     return sum(
         request["verb"] == "create" and request["responseStatus"]["code"] == 201
-        for request in plane.requests()
+        for request in plane.requests(about=namespace)
         if (about := request.get("objectRef", {})).get("resource") == resource and about.get("namespace") == namespace
     )
 

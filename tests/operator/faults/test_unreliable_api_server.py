@@ -19,6 +19,9 @@ from support.kube_api import ApiError
 from support.lives import Crowd, End, kept_running, own_faults
 from support.operator import start_operator
 
+SILENCE = {"watching.WATCH_SECONDS": 6, "watching.SILENCE_SECONDS": 8.0}
+"""A silent watch is noticed sooner than after half a minute."""
+
 
 @pytest.fixture
 def proxy(own_plane: ControlPlane) -> Iterator[ApiProxy]:
@@ -90,7 +93,7 @@ class Chance:
             "429": Fault("", "", status=429, retry_after=1),
             "500": Fault("", "", status=500),
             "503": Fault("", "", status=503),
-            "slow": Fault("", "", seconds=5.0),
+            "slow": Fault("", "", seconds=2.0),
         }
         if not asked.watch:
             faults["lost"] = Fault("", "", lost=True)
@@ -112,7 +115,9 @@ def test_refusals_lost_and_slow_answers_and_a_silent_watch_leave_no_trace(
     chance = Chance(random.Random(4))
     by_proxy = proxy.kubeconfig(kubeconfig)
     with (
-        start_operator(tmp_path / "operator", by_proxy, settings=settings, identity="one") as operator,
+        start_operator(
+            tmp_path / "operator", by_proxy, settings=settings, identity="one", constants=SILENCE
+        ) as operator,
         kept_running(operator),
     ):
         proxy.chance = chance
