@@ -124,7 +124,7 @@ def _running(observed: Observed, spec: TrajectoryAnalysisSpec, job: AnalysisJob)
         elif isinstance(observed.pods, NotLooked):
             return Decision(look=Look.PODS)
         else:
-            trouble, again_after = _trouble(observed, observed.pods), observed.trouble_seconds
+            trouble, again_after = _trouble(observed, job, observed.pods), observed.trouble_seconds
     status = StatusWanted(conditions.running(job, trouble), job_name=job.name)
     events: list[Told] = []
     if observed.analysis.status.job_name != job.name:
@@ -133,12 +133,12 @@ def _running(observed: Observed, spec: TrajectoryAnalysisSpec, job: AnalysisJob)
     return Decision(delete=_beyond(observed, spec), status=status, events=tuple(events), again_after=again_after)
 
 
-def _trouble(observed: Observed, pods: PodsSeen) -> str:
+def _trouble(observed: Observed, job: AnalysisJob, pods: PodsSeen) -> str:
     """What keeps the Job's pod from its start, once it has lasted."""
     for trouble in pods.troubles:
         if (observed.now - trouble.since).total_seconds() >= observed.trouble_seconds:
             return wording.of_trouble(trouble)
-    return ""
+    return "" if pods.made else wording.no_pods(job.name, observed.analysis.subject.namespace)
 
 
 def _problem(observed: Observed, problem: Problem) -> Decision:

@@ -54,10 +54,7 @@ def _trouble(observed: Observed, job: JobSeen, pods: PodsSeen) -> Pods:
         return Pods(again_after=min(soon, left))
     # Where one has failed, the next is made after a pause that doubles each time, from 10 s to 10 min.
     if job.active == 0 and job.terminating == 0 and job.ended_indexes == 0 and not pods.made:
-        message = (
-            f"The Job {job.name} has no pods: a quota, an admission policy or a missing service account may refuse "
-            f"them. `kubectl describe job {job.name} -n {observed.evaluation.namespace}` says which."
-        )
+        message = wording.no_pods(job.name, observed.evaluation.namespace)
         return Pods(Reason.PODS_NOT_CREATED, message, observed.trouble_seconds)
     return Pods(again_after=soon)
 

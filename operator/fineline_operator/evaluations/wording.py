@@ -136,6 +136,14 @@ def of_trouble(trouble: PodTrouble) -> str:
     return joined(f"Pod {trouble.pod}: {said}", known.mend if known is not None else "")
 
 
+def no_pods(job: str, namespace: str) -> str:
+    """A Job for which no pod was made."""
+    return (
+        f"The Job {job} has no pods: a quota, an admission policy or a missing service account may refuse them. "
+        f"`kubectl describe job {job} -n {namespace}` says which."
+    )
+
+
 def known_reason(word: str) -> Reason | None:
     """The reason that a word stands for; None for words of Kubernetes that Fineline has no page for."""
     return next((reason for reason in Reason if reason == word), None)

@@ -130,6 +130,10 @@ def test_a_pod_that_can_not_start_is_told_after_a_while() -> None:
     decision = decide(observed(40, jobs=(waiting,), pods=PodsSeen((trouble,), 0)))
     assert shown(decision)[0] == "Running"
     assert "Pod sevens-x: container analysis: not found." in message(decision)
+    refused = decide(observed(40, jobs=(waiting,), pods=PodsSeen((), 0)))
+    assert "a quota, an admission policy or a missing service account" in message(refused)
+    starts = decide(observed(40, jobs=(waiting,), pods=PodsSeen((), 0, made=True)))
+    assert message(starts) == f"The Job {waiting.name} runs."
 
 
 def test_the_newest_analysis_comes_into_the_status() -> None:

@@ -120,6 +120,9 @@ def test_results_become_a_report_and_new_ones_another(restricted: Lab, operator:
     assert status["lastRun"]["commits"] == len(list(listed_commits(lab.results, ["tiny", "other"])))
     lab.analyses.wait_until(lambda: len(jobs(lab)) == 1, "the first Job to be cleared away")
     lab.analyses.delete()
+    lab.analyses.wait_until(
+        lambda: not lab.api.items(f"/apis/batch/v1/namespaces/{lab.namespace}/jobs"), "its Jobs to go with it"
+    )
     lab.analyses.wait_until(lambda: operator.metric("fineline_verdicts", **of_it) == 0, "its metrics to go")
     assert lab.results.head(status["report"].removeprefix(f"{lab.uri}results/")) is not None
 
