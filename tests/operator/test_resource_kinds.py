@@ -22,7 +22,7 @@ from support.control_plane import ControlPlane
 from support.kube_api import ApiError
 from support.place import NOW, Place, condition
 from support.resource_rules import BROKEN, CASES
-from support.resources import KIND, NAMES, resource_values
+from support.resources import KIND, NAMES, largest_spec, resource_values
 from support.specs import SPECS
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -93,6 +93,25 @@ def test_the_api_server_takes_what_the_model_takes(dry: dict[str, Place], kind: 
     # 400: an unknown field; 422: anything else. Another status would be no answer to the question.
     assert not told or told.startswith(("400 ", "422 "))
     assert bool(told) == bool(said), told or said
+
+
+@pytest.mark.parametrize(("kind", "above"), [("CheckpointEval", ""), ("CheckpointSource", "template.")])
+def test_a_task_that_is_listed_twice_is_refused(dry: dict[str, Place], kind: str, above: str) -> None:
+    task = {"task": "piqa", "domain": "reasoning"}
+    field = f"{above}suite.tasks"
+    told = dry[kind].refusal(resource_values(kind, **{field.replace(".", "__"): [task, task]}))
+    assert f'spec.{field}[1]: Duplicate value: {{"task":"piqa"}}' in told
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_the_largest_resource_is_taken_and_edited_within_the_budget_of_its_rules(
+    cluster: ControlPlane, namespace: str, kind: str
+) -> None:
+    """An API server gives up on rules that take too long, and then nothing could be applied."""
+    place = Place(cluster.admin, namespace, kind)
+    made = place.create({**resource_values(kind), "spec": largest_spec(kind)})
+    assert KIND[kind].model.model_validate(made)
+    assert place.patch({"suspend": True})["metadata"]["generation"] == 2
 
 
 @pytest.mark.parametrize("kind", NAMES)

@@ -10,7 +10,6 @@ from typing import Any
 Broken = dict[str, tuple[dict[str, Any], str, str]]
 """What is broken: (parts of the spec as `resource_values` takes them, the field pointed at, the message)."""
 
-TASK = {"task": "piqa", "domain": "reasoning"}
 LONG = "k" * 318
 
 KEYS = "names "
@@ -74,7 +73,6 @@ _TEMPLATE: Broken = {
         "has name and configMap: choose one of them",
     ),
     "a suite at all": ({"suite": {}}, "spec.suite", "needs name, configMap or tasks"),
-    "each task once": ({"suite__tasks": [TASK, TASK]}, "spec.suite.tasks", "tasks lists a task more than once"),
     "a strategy's name": ({"run__strategy": {"": "x"}}, "spec.run.strategy", "names have 1 to 256 characters"),
     "a priority needs a queue": (
         {"priorityClassName": "high"},

@@ -36,7 +36,8 @@ class Rule:
     """What a model demands of several fields at once: `cel` says to the API server what `holds` says here.
 
     `field` is the one to point at, empty for the object itself. `detail` adds to the message what the API server can't.
-    A rule on what may change has no `holds`: only the API server sees the object as it was before.
+    A rule on what may change has no `holds`: only the API server sees the object as it was before. One without `cel` is
+    said by the schema itself.
     """
 
     cel: str
@@ -77,8 +78,8 @@ class ResourceModel(BaseModel):
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schema = handler(core_schema)
         resolved = handler.resolve_ref_schema(schema)
-        if cls.rules:
-            resolved["x-kubernetes-validations"] = [rule.as_validation() for rule in cls.rules]
+        if validations := [rule.as_validation() for rule in cls.rules if rule.cel]:
+            resolved["x-kubernetes-validations"] = validations
         if cls.immutable:
             resolved[IMMUTABLE_FIELDS] = list(cls.immutable)
         return schema

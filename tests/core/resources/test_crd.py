@@ -108,6 +108,12 @@ def test_every_pattern_has_words_for_people(kind: Kind) -> None:
     assert patterns <= PATTERN_WORDS.keys()
 
 
+def test_a_suite_lists_each_task_once() -> None:
+    tasks = spec(KIND["CheckpointEval"])["properties"]["suite"]["properties"]["tasks"]
+    assert (tasks["x-kubernetes-list-type"], tasks["x-kubernetes-list-map-keys"]) == ("map", ["task"])
+    assert "task" in tasks["items"]["required"]
+
+
 def test_what_a_result_depends_on_is_immutable_in_a_checkpointeval() -> None:
     texts = [rule["rule"] for rule in rules(spec(KIND["CheckpointEval"]))]
     for name in ("run", "checkpoints", "suite", "engine", "results"):
