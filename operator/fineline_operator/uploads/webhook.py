@@ -112,13 +112,14 @@ class Webhook:
             answer.headers["WWW-Authenticate"] = "Bearer"
             self._tell_refused()
         elif status == 429:
+            self._arrivals.refused()
             answer.headers["Retry-After"] = "1"
         if not request.content.at_eof():
             answer.force_close()
         return answer
 
     async def _status(self, request: web.BaseRequest) -> int:
-        """Nothing is read of who has no token, and nothing more than the bound of who has."""
+        """Nothing is kept of who has no token, and nothing beyond the bound of who has."""
         if not self._token.admits(request.headers.get("Authorization", ""), request.raw_path):
             return 401
         if request.method != "POST":

@@ -265,6 +265,24 @@ def test_more_than_so_many_a_second_are_told_to_come_later(tmp_path: Path) -> No
     asyncio.run(run())
 
 
+def test_after_one_was_turned_away_what_was_woken_before_is_woken_once_more(tmp_path: Path) -> None:
+    """A checkpoint of many files: the last one's event is among those that were too many."""
+
+    async def run() -> None:
+        api = amber()
+        api.add("other", "s3://a/other/")
+        async with running(api, tmp_path, per_second=5) as sender:
+            assert [await sender.post() for _ in range(6)] == [202] * 5 + [429]
+            refused = asyncio.get_running_loop().time()
+            await soon(lambda: api.woken and api.woken[-1][1] > refused + 0.5, "amber woken after it", seconds=5)
+            woken = len(api.woken)
+            await asyncio.sleep(1.2)
+            assert len(api.woken) == woken, "once"
+            assert set(api.names) == {"amber"}
+
+    asyncio.run(run())
+
+
 def test_where_too_much_waits_for_the_api_server_senders_are_told_to_come_again(tmp_path: Path) -> None:
     from fineline_operator.api import Unavailable
 
