@@ -1,4 +1,4 @@
-"""The Job of a plan and its pods: their names and bodies, and what bodies say. Pure: nothing here asks anybody."""
+"""The Jobs of plans and of analyses, and their pods: names and bodies, and what bodies say. Pure: nobody is asked."""
 
 from fineline_operator.jobs.job import job_body, made_from, parallelism, ttl_seconds
 from fineline_operator.jobs.kueue import WORKLOAD_JOB_LABEL, workload_seen
