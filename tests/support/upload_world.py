@@ -155,6 +155,7 @@ class World:
     serial: int = 0
     _walked: dict[str, tuple[int, Walked | None, float]] = field(default_factory=dict)
     _versions: Counter[str] = field(default_factory=Counter)
+    _complete: dict[str, tuple[int, tuple[Member, float] | None]] = field(default_factory=dict)
 
     @property
     def time(self) -> datetime:
@@ -176,13 +177,21 @@ class World:
             self.files.pop(folder, None)
 
     def _note(self, folder: str) -> None:
-        self._versions[folder] += 1
+        """Before a change."""
         current = self.complete(folder)
+        self._versions[folder] += 1
         if current is not None and current[1] <= self.now:
             self.complete_from.setdefault(*current)
 
     def complete(self, folder: str) -> tuple[Member, float] | None:
         """What lies in a folder and from when on it counts as complete; None while something is missing."""
+        version, found = self._complete.get(folder, (-1, None))
+        if version != self._versions[folder]:
+            found = self._complete_now(folder)
+            self._complete[folder] = self._versions[folder], found
+        return found
+
+    def _complete_now(self, folder: str) -> tuple[Member, float] | None:
         held = self.files.get(folder, {})
         files = layout(folder)
         needed = (*files, *([self.setting.marker] if self.setting.marker is not None else []))

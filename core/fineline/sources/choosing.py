@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from fineline.resources.checkpoint_source import SourceSelect
 from fineline.sources.listing import Walked
@@ -21,9 +22,12 @@ def chosen(
 ) -> tuple[Walked, ...]:
     """Those that are selected, complete or not, in the order that they came in: by (branch, tokens or step).
 
-    `from` and `to` first. Then with `every: N`, in each branch: the anchors; the first; and each N-th after the last
-    one chosen, counted over all that are there, complete or not. An anchor that is not there any more is counted from
-    as well. Folders that claim one position have one place together.
+    `from` and `to` first. Then with `every: N`, in each branch: the anchors, or the first where there is none; and each
+    N-th after the last one chosen, counted over all that are there, complete or not. Those that come late before the
+    first anchor are counted back from it. Folders that claim one position have one place.
+
+    A training may delete all but its last few. So an anchor that is gone is counted from as well, and what went with
+    it is counted too, as if it had stood as close as the closest that are there.
     """
     if select is None:
         return tuple(checkpoints)
@@ -50,14 +54,18 @@ def chosen(
 
 
 def _each_nth(steps: Iterable[int], every: int, anchors: set[int]) -> Iterator[int]:
-    """Of the steps of a branch, in its order: the anchors, the first, and each N-th after the last of these."""
+    """Of the steps of a branch, in its order: the anchors, or the first, and each N-th from there on, and back."""
     ordered = list(dict.fromkeys(steps))
+    start = min(anchors, default=0)
+    before = [step for step in ordered if step < start]
+    yield from before[len(before) % every :: every]
+    apart = min((later - step for step, later in pairwise(sorted(ordered))), default=0)
     gone = sorted(anchors.difference(ordered), reverse=True)
-    since = every - 1
-    for step in ordered:
+    since = 0 if anchors else every - 1
+    for step in ordered[len(before) :]:
         while gone and gone[-1] < step:
-            gone.pop()
-            since = 0
+            distance = step - gone.pop()
+            since = max(distance // apart - 1, 0) if apart else 0
         since += 1
         if since >= every or step in anchors:
             since = 0

@@ -161,6 +161,8 @@ def _cut(message: str) -> str:
 
 def _changed(waiting: Sequence[Walked], observed: SourceObserved) -> tuple[Member, ...]:
     """Those that wait where other bytes were evaluated, or are a member of a CheckpointEval."""
+    if not waiting:
+        return ()
     known = {member for member, state in observed.progress.items() if state is not MemberProgress.OPEN}
     for item in observed.made:
         known |= item.members

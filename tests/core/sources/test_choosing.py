@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -39,7 +40,9 @@ def test_without_select_all_are_chosen_complete_or_not() -> None:
         ([0], [1, 2, 3], 3, [3]),
         ([0, 3], [1, 2, 4, 5, 6], 3, [6]),
         ([0, 3], [0, 1, 1.5, 2, 3, 4], 3, [0, 2, 3]),
-        ([4], [2, 3, 4, 5, 6, 7], 3, [2, 4, 7]),
+        ([4], [2, 3, 4, 5, 6, 7], 3, [4, 7]),
+        ([4], [0, 1, 2, 3, 4], 2, [0, 2, 4]),
+        ([0], [4, 5, 6, 7], 3, [4, 7]),
     ],
     ids=[
         "the first and each third",
@@ -50,6 +53,8 @@ def test_without_select_all_are_chosen_complete_or_not() -> None:
         "so is the last of several that are gone",
         "one that comes late moves no choice",
         "nor do those that come before the first",
+        "which are counted back from it",
+        "what went after an anchor that is gone is counted",
     ],
 )
 def test_every(anchors: list[int], there: list[float], every: int, expected: list[int]) -> None:
@@ -68,7 +73,6 @@ def test_each_branch_is_counted_by_itself() -> None:
     checkpoints = [walked(1, branch="a"), walked(2, branch="a"), walked(1), walked(2), walked(3)]
     taken = chosen(checkpoints, select(every=2), {("a", 2)})
     assert [(item.position.branch, item.position.step) for item in taken] == [
-        ("a", 1),
         ("a", 2),
         ("main", 1),
         ("main", 3),
@@ -83,6 +87,22 @@ def test_an_incomplete_one_holds_its_place() -> None:
 def test_folders_that_claim_one_position_count_once() -> None:
     checkpoints = [walked(0), walked(1), walked(1, digest="2"), walked(2), walked(3)]
     assert steps(checkpoints, every=2) == [0, 2]
+
+
+@pytest.mark.parametrize("kept", [2, 3, 10])
+@pytest.mark.parametrize("late", [0, 3])
+def test_a_training_that_keeps_its_last_few_alone_gets_each_nth_evaluated(kept: int, late: int) -> None:
+    """Somebody looks each time, or each fourth time. Of what is gone the last that was evaluated is known."""
+    evaluated: list[int] = []
+    for newest in range(0, 5000, 100):
+        there = range(max(0, newest - 100 * (kept - 1)), newest + 100, 100)
+        if newest % (100 * (late + 1)) == 0:
+            anchors = {*evaluated[-1:], *set(evaluated).intersection(there)}
+            taken = steps([walked(step) for step in there], anchors, every=5)
+            evaluated += [step for step in taken if step not in evaluated]
+    apart = {after - before for before, after in pairwise(evaluated)}
+    assert len(evaluated) >= 8
+    assert apart == {500} if kept > late else apart <= {500, 600, 700}
 
 
 @given(

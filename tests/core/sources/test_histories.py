@@ -17,14 +17,14 @@ AT_ONCE = 20
 histories = st.lists(st.binary(min_size=BYTES, max_size=BYTES), min_size=AT_ONCE, max_size=AT_ONCE)
 
 
-@settings(max_examples=7_000 // AT_ONCE, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8_000 // AT_ONCE, suppress_health_check=[HealthCheck.too_slow])
 @given(histories)
 def test_every_checkpoint_that_became_complete_is_evaluated_once_and_none_before(some: list[bytes]) -> None:
     for data in some:
         History(data).run()
 
 
-@settings(max_examples=3_000 // AT_ONCE, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2_000 // AT_ONCE, suppress_health_check=[HealthCheck.too_slow])
 @given(histories)
 def test_so_it_is_where_operators_list_what_is_new_alone(some: list[bytes]) -> None:
     for data in some:
