@@ -90,6 +90,12 @@ def test_an_analysis_that_fails_each_time_is_tried_no_more_often_than_one_that_d
     assert told.count("AnalysisFailed") == len(failing.starts)
 
 
+def test_an_operator_that_is_restarted_often_tries_a_failing_analysis_no_more_often() -> None:
+    restarts = [(float(at), World.restart) for at in range(150, 3600, 150)]
+    world = World(tuple(range(0, 3600, 20)), max_wait=900, fails=lambda _: True).run(HOUR, disturbances=restarts)
+    assert len(world.starts) <= 5, world.starts
+
+
 def test_an_edit_makes_a_new_analysis_of_the_same_results() -> None:
     world = World((0.0,)).run(HOUR)
     world.edit(settings="s2")
