@@ -25,8 +25,8 @@ from fineline.errors import (
     StoreUnavailable,
 )
 from fineline.store import Patience, Store, StoredObject, open_store
+from fineline.store.aws_session import _timestamp
 from fineline.store.s3 import S3Store, open_bucket
-from fineline.store.s3_client import _timestamp
 from support.faults import FaultProxy
 from support.versitygw import S3Server, serve
 
