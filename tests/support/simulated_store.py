@@ -16,10 +16,11 @@ BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class SimulatedStore:
-    """`now` is the true time in seconds; the store's clock is `ahead` of it. Request number `fails_at` has no answer."""
+    """`now` is the true time in seconds, of which the store's clock is `ahead`. Request `fails_at` has no answer."""
 
-    def __init__(self, page: int = 1000) -> None:
+    def __init__(self, page: int = 1000, uri: str = "s3://bucket/run/") -> None:
         self.page = page
+        self.uri = uri
         self.now = 0.0
         self.ahead = 0.0
         self.objects: dict[str, StoredObject] = {}
@@ -29,10 +30,6 @@ class SimulatedStore:
         self.fails_at: int | None = None
         self.reads: list[str] = []
         self._etags = 0
-
-    @property
-    def uri(self) -> str:
-        return "s3://bucket/run/"
 
     def write(self, name: str, content: bytes | None = None, size: int = 1000) -> None:
         """Puts an object, which is another one than before."""

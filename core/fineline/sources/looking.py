@@ -13,7 +13,7 @@ from fineline.checkpoints.folders import Names, Sorted, folders_above, sort_list
 from fineline.checkpoints.formats import READABLE
 from fineline.sources.listing import Walked
 from fineline.sources.reads import RememberedReads
-from fineline.sources.sighting import Moment, Sight, marked, sight
+from fineline.sources.sighting import Moment, Sight, sight
 from fineline.sources.tree import ROOT, Earlier, Known, Part, Tree, Unit, is_above, plant, unit_with
 from fineline.store.interface import Store, StoredObject
 
@@ -142,9 +142,7 @@ class Look:
         part.asides += [(aside.folder, aside.message) for aside in understood.not_understood]
         for path, candidate in listing.bare.items():
             inventory = [item for folder in candidate.folders for item in folder.files.values()]
-            seen = self._sight(path, inventory, earlier)
-            if not self._is_settled(seen):
-                part.sights[path] = marked(seen, inventory)
+            part.sights[path] = self._sight(path, inventory, (), earlier)
         for candidates in (listing.named, listing.unnamed):
             part.candidates.update(candidates)
             part.spread.update(path for path, candidate in candidates.items() if candidate.is_spread)
@@ -153,46 +151,49 @@ class Look:
         part.others.update(listing.loose)
 
     def _known(self, checkpoint: Checkpoint, earlier: Earlier, *, said_inside: bool) -> Known:
-        folder, inventory, settle_seconds = checkpoint.folder, checkpoint.inventory, self._options.settle_seconds
-        # Most often one for all checkpoints.
-        tokenizer = sys.intern(tokenizer_digest(own_tokenizer(checkpoint)))
-        digests = checkpoint.digest, tokenizer
-        before = earlier.known.get(folder)
-        replaced = before is not None and (before.walked.digest, before.walked.tokenizer_digest) != digests
-        seen = self._sight(folder, inventory, earlier, replaced=replaced)
+        folder, inventory = checkpoint.folder, checkpoint.inventory
+        tokenizer = own_tokenizer(checkpoint)
+        seen = self._sight(folder, inventory, (*checkpoint.loaded, *tokenizer), earlier)
+        changed_at = seen.changed_at(self._moment)
         problem, settles_at = checkpoint.problem, None
-        if problem is None and not self._is_settled(seen):
+        if problem is None and not seen.settled:
             newest = max(inventory, key=lambda item: item.modified)
-            problem = not_settled(newest, max(self._age(seen), 0), settle_seconds)
+            age = (self._moment.started - changed_at).total_seconds()
+            problem = not_settled(newest, max(age, 0), self._options.settle_seconds)
             if problem is not None:
-                settles_at = seen.changed_at(self._moment) + timedelta(seconds=settle_seconds)
-        settled = self._is_settled(seen) and (problem is None or not problem.passing)
+                settles_at = changed_at + timedelta(seconds=self._options.settle_seconds)
         return Known(
-            walked=Walked(folder, checkpoint.position, *digests, seen.newest, problem),
+            walked=Walked(
+                folder=folder,
+                position=checkpoint.position,
+                digest=checkpoint.digest,
+                tokenizer_digest=sys.intern(tokenizer_digest(tokenizer)),  # most often one for all checkpoints
+                changed=seen.newest,
+                problem=problem,
+            ),
             readable=checkpoint.format in READABLE,
             said_inside=said_inside,
-            sight=seen if settled else marked(seen, inventory),
-            settled=settled,
+            sight=seen,
+            settled=seen.settled and (problem is None or not problem.passing),
             settles_at=settles_at,
         )
 
     def _sight(
-        self, folder: str, inventory: Sequence[StoredObject], earlier: Earlier, *, replaced: bool = False
+        self,
+        folder: str,
+        inventory: Sequence[StoredObject],
+        counted: Collection[StoredObject],
+        earlier: Earlier,
     ) -> Sight:
         known = earlier.known.get(folder)
         return sight(
             inventory,
+            counted,
             self._moment,
             before=known.sight if known is not None else earlier.sights.get(folder),
             absent_at=self._before.absent_at(folder) if self._before is not None else None,
-            replaced=replaced,
+            settle_seconds=self._options.settle_seconds,
         )
-
-    def _age(self, seen: Sight) -> float:
-        return (self._moment.started - seen.changed_at(self._moment)).total_seconds()
-
-    def _is_settled(self, seen: Sight) -> bool:
-        return self._age(seen) >= self._options.settle_seconds
 
 
 class _UnsortedError(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -41,15 +41,16 @@ class Sight:
     """What was seen of a checkpoint. `newest` is by the store's clock, all else by that of the looks.
 
     `listed_at` is when the look began that listed it last, `new_at` when something new was seen in it last,
-    `distrusted_at` when something new was whose time can't be right. `marks` are the hashes of its objects, kept while
-    it is not settled.
+    `distrusted_at` when something new was whose time can't be right. `marks` are the hashes of its objects; of one that
+    is `settled` only of those that count for what is measured.
     """
 
     listed_at: datetime
     newest: datetime
     new_at: datetime
     distrusted_at: datetime | None = None
-    marks: array[int] | None = None
+    marks: array[int] = field(default_factory=lambda: array("q"))
+    settled: bool = False
 
     def changed_at(self, moment: Moment) -> datetime:
         """When it last changed, as far as it can be told."""
@@ -59,28 +60,19 @@ class Sight:
 
 def sight(
     inventory: Sequence[StoredObject],
+    counted: Collection[StoredObject],
     moment: Moment,
     *,
     before: Sight | None,
     absent_at: datetime | None,
-    replaced: bool,
+    settle_seconds: float,
 ) -> Sight:
-    """A checkpoint as this look lists it.
+    """A checkpoint as this look lists it; `counted` are those of its objects that count for what is measured.
 
     `before` is what the last one saw, if it did; else `absent_at` is when one looked and it was not there, if any did.
-    `replaced`: files that count are others than before.
     """
-    newest = max(item.modified for item in inventory)
-    if before is None:
-        fresh, since = inventory, absent_at
-    elif before.marks is not None:
-        known = set(before.marks)
-        fresh, since = [item for item in inventory if hash(item) not in known], before.listed_at
-    else:
-        fresh, since = [item for item in inventory if item.modified > before.newest], before.listed_at
-        # Files that keep their times (`rsync -a`) are told by what they are.
-        if replaced and not fresh:
-            return Sight(moment.started, newest, moment.now(), moment.now())
+    since = absent_at if before is None else before.listed_at
+    fresh, kept_times = (inventory, False) if before is None else _fresh(inventory, counted, before)
     distrusted_at = before.distrusted_at if before is not None else None
     if fresh and since is not None:
         earliest = since - moment.shift - _RESOLUTION
@@ -88,10 +80,23 @@ def sight(
             moment.distrusted_at = moment.started
         if moment.distrusted_at is not None:
             distrusted_at = moment.now()
+    if kept_times:
+        distrusted_at = moment.now()
+    newest = max(item.modified for item in inventory)
     new_at = moment.now() if fresh or before is None else before.new_at
-    return Sight(moment.started, newest, new_at, distrusted_at)
+    seen = Sight(moment.started, newest, new_at, distrusted_at)
+    settled = (moment.started - seen.changed_at(moment)).total_seconds() >= settle_seconds
+    marks = array("q", [hash(item) for item in (counted if settled else inventory)])
+    return replace(seen, marks=marks, settled=settled)
 
 
-def marked(seen: Sight, inventory: Sequence[StoredObject]) -> Sight:
-    """The same with the hashes by which the next look tells what is new."""
-    return replace(seen, marks=array("q", [hash(item) for item in inventory]))
+def _fresh(
+    inventory: Sequence[StoredObject], counted: Collection[StoredObject], before: Sight
+) -> tuple[Sequence[StoredObject], bool]:
+    """What is new in a checkpoint; and whether one that was settled has files that kept the times that they had
+    elsewhere, as `rsync -a` leaves them."""
+    known = set(before.marks)
+    if not before.settled:
+        return [item for item in inventory if hash(item) not in known], False
+    kept_times = any(item.modified <= before.newest and hash(item) not in known for item in counted)
+    return [item for item in inventory if item.modified > before.newest], kept_times

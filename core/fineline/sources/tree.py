@@ -43,7 +43,7 @@ class Known:
 class Part:
     """What was listed, before it is put in its place.
 
-    `sights` are of folders whose name tells a position and that hold nothing of a checkpoint yet, while that is new.
+    `sights` are of folders whose name tells a position and that hold nothing of a checkpoint yet.
     `spread` are the folders of checkpoints that hold further folders as parts of them, `candidates` all that hold a
     checkpoint or weights of none, `named` those of them whose name says so, `bare` those
     whose name says so and that hold nothing of a checkpoint, `others` further folders that hold none.
