@@ -58,7 +58,9 @@ class SourceSelect(ResourceModel):
 class History(ResourceModel):
     """How many of its ended CheckpointEvals are kept; results stay in any case."""
 
-    succeeded: Annotated[int, Field(ge=0, le=1000)] = Field(10, description="Those that succeeded.")
+    succeeded: Annotated[int, Field(ge=0, le=1000)] = Field(
+        10, description="Those that succeeded. The last one made is kept in any case: the next goes on from it."
+    )
     failed: Annotated[int, Field(ge=0, le=1000)] = Field(
         10,
         description="Those that did not. One whose checkpoints have neither results nor recorded failures is kept "
