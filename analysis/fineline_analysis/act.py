@@ -33,7 +33,7 @@ from fineline_analysis.analyse import Analysis, analyse, with_report
 from fineline_analysis.metrics import Notice
 from fineline_analysis.report import render
 from fineline_analysis.settings import Settings
-from fineline_analysis.tables import decode, encode_all
+from fineline_analysis.tables import TABLES_VERSION, decode, encode_all
 from fineline_analysis.verdicts import from_table
 
 REPORT = REPORT_FILE
@@ -82,13 +82,12 @@ def analyse_store(
         log.warning("%s", found.hindrance)
     _must_have_rows(found, request, results)
     notices = (*(Notice("Reading", message) for message in found.notices), *_about(request, found))
-    analysis = analyse(found.frame, settings, notices)
+    analysis = analyse(found.frame, settings, notices, _digest(settings, request, found))
     return write(analysis, request, found, open_store(uri_of(str(output))), name)
 
 
 def write(analysis: Analysis, request: Request, found: Metrics, store: Store, name: str | None = None) -> Analysis:
     """Writes tables, report and manifest, the manifest last, and with a name the pointer to it after all."""
-    analysis = dataclasses.replace(analysis, digest=_digest(analysis, request, found))
     folder = "" if name is None else f"{analysis_folder(name)}{analysis.digest}/"
     files = encode_all(analysis.tables) | {REPORT_FILE: render(analysis).encode()}
     for file_name in sorted(files):
@@ -164,9 +163,9 @@ def _about(request: Request, found: Metrics) -> list[Notice]:
     return notices
 
 
-def _digest(analysis: Analysis, request: Request, found: Metrics) -> str:
-    """Names the analysis: its rows and settings, what was asked for, and the commits that were listed for it."""
-    inputs = f"{analysis.digest}\n{request.digest}\n{found.commits_digest}\n"
+def _digest(settings: Settings, request: Request, found: Metrics) -> str:
+    """Names the analysis: the commits that were listed for it, what was asked for, and how it is made."""
+    inputs = f"{TABLES_VERSION}\n{settings.to_json()}\n{request.digest}\n{found.commits_digest}\n"
     return hashlib.sha256(inputs.encode()).hexdigest()[:16]
 
 

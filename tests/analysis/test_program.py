@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from fineline.errors import StoreDenied
-from fineline.results import Metrics, UnitAddress, arrow, read_metrics
+from fineline.results import UnitAddress, arrow, read_metrics
 from fineline.results.analyses import (
     AnalysisManifest,
     commits_digest,
@@ -25,8 +26,8 @@ from fineline.results.analyses import (
 from fineline.results.layout import COMPACTED
 from fineline.results.schemas import MANIFEST_KEY, METRICS
 from fineline.store import Store
-from fineline_analysis.act import Request, analyse_store, write
-from fineline_analysis.analyse import Analysis, analyse
+from fineline_analysis.act import analyse_store
+from fineline_analysis.analyse import analyse
 from fineline_analysis.main import main
 from fineline_analysis.settings import Settings
 from fineline_analysis.tables import encode_all
@@ -96,12 +97,17 @@ def test_the_manifest_says_what_the_analysis_is_made_from_and_a_second_one_makes
     assert contents(store) == first, "made from compacted metrics, and other bytes"
 
 
-def test_other_results_or_another_request_go_to_another_folder(no_report: None) -> None:
-    store = filled()
-    found = {made(store, Request()).digest, made(store, Request(references=("s3://x/",))).digest}
-    store.delete(a_unit(store, "run-a"))
-    found.add(made(store, Request()).digest)
-    assert len(found) == 3
+def test_other_results_settings_or_another_request_go_to_another_folder(
+    no_report: None, directory_store: Store
+) -> None:
+    def digest(**asked: Any) -> str:
+        return analyse_store(directory_store.uri, directory_store.uri, name="a", **{"settings": QUICK, **asked}).digest
+
+    fill(directory_store)
+    found = {digest(), digest(references=["s3://x/"]), digest(runs=["run-a"]), digest(settings=Settings(draws=30))}
+    assert digest() in found
+    directory_store.delete(a_unit(directory_store, "run-a"))
+    assert len({*found, digest()}) == 5
 
 
 @pytest.fixture
@@ -119,24 +125,18 @@ def filled() -> MemoryStore:
 QUICK = Settings(draws=20, backtest_draws=4)
 
 
-def inputs(store: Store) -> tuple[Analysis, Metrics]:
-    found = read_metrics(store)
-    return analyse(found.frame, QUICK), found
-
-
-def made(store: Store, request: Request) -> Analysis:
-    analysis, found = inputs(store)
-    return write(analysis, request, found, store, "evals.weekly")
+def tables(store: Store) -> dict[str, bytes]:
+    return encode_all(analyse(read_metrics(store).frame, QUICK).tables)
 
 
 def test_the_tables_are_the_same_to_the_byte_however_the_metrics_were_compacted() -> None:
     whole, store = filled(), MemoryStore()
-    expected = encode_all(inputs(whole)[0].tables)
+    expected = tables(whole)
     for number, (name, data) in enumerate(whole.objects.items()):
         store.put(name, data)
         if number in (2, 3, 9, 14):
             read_metrics(store, compact=True)
-    assert encode_all(inputs(store)[0].tables) == expected
+    assert tables(store) == expected
     assert len(list(store.list(COMPACTED))) > 2
 
 
@@ -145,30 +145,35 @@ class KilledError(BaseException):
 
 
 def ending(at: int) -> Callable[[str, str], None]:
-    """Ends the process ahead of one of its calls, counted from 0."""
-    calls = count()
+    """Ends the process ahead of one of its writes, counted from 0."""
+    writes = count()
 
     def before(method: str, name: str) -> None:
-        if next(calls) == at:
+        if method in ("put", "put_if_absent", "delete") and next(writes) == at:
             raise KilledError
 
     return before
 
 
-def test_ended_ahead_of_any_write_the_next_one_makes_the_same_bytes_and_the_pointer_is_never_early(
-    no_report: None,
+def test_ended_ahead_of_any_write_the_next_one_makes_the_same_bytes(
+    no_report: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, results = MemoryStore(), filled()
-    analysis, found = inputs(results)
-    write(analysis, Request(), found, whole, "evals.weekly")
-    writes = len(whole.objects)
-    assert writes > 10
+    def analyse_it(store: Store) -> None:
+        monkeypatch.setattr("fineline_analysis.act.open_store", lambda uri: store)
+        analyse_store("s3://any/", "s3://any/", name="evals.weekly", settings=QUICK, compact=True)
+
+    whole = filled()
+    before = len(whole.objects)
+    analyse_it(whole)
+    writes = len(whole.objects) - before
+    assert writes > 12
     for ended_at in range(writes):
-        store = MemoryStore()
+        store = filled()
         with pytest.raises(KilledError):
-            write(analysis, Request(), found, WatchedStore(store, ending(ended_at)), "evals.weekly")
+            analyse_it(WatchedStore(store, ending(ended_at)))
         assert read_latest(store, "evals.weekly") is None
-        write(analysis, Request(), found, store, "evals.weekly")
+        analyse_it(store)
+        assert store.objects.keys() == whole.objects.keys()
         assert contents(store) == contents(whole)
 
 

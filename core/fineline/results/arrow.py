@@ -15,6 +15,7 @@ from fineline.errors import ResultError
 from fineline.results.version import SCHEMA_VERSION
 
 VERSION_KEY = b"fineline.schema_version"
+_SMALL_BYTES = 1 << 20
 
 
 def to_file(table: pa.Table, metadata: dict[bytes, bytes] | None = None) -> bytes:
@@ -31,7 +32,9 @@ def to_file(table: pa.Table, metadata: dict[bytes, bytes] | None = None) -> byte
 def from_file(data: bytes, name: str) -> pa.Table:
     """Reads what `to_file` wrote. `ResultError` names the file if it is truncated, foreign or of a newer version."""
     try:
-        with ipc.open_file(pa.BufferReader(data)) as reader:
+        # Handing the columns of a small file to threads takes longer than reading them.
+        options = ipc.IpcReadOptions(use_threads=len(data) > _SMALL_BYTES)
+        with ipc.open_file(pa.BufferReader(data), options=options) as reader:
             metadata = reader.schema.metadata or {}
             _check_version(metadata.get(VERSION_KEY), name)
             return reader.read_all()

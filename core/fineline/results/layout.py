@@ -97,7 +97,7 @@ def is_commit(name: str) -> bool:
     True
     """
     # The end is looked at first: it is quick, and half of what lies among units is samples.
-    return name.endswith(f"/{METRICS_FILE}") and parse(name) is not None
+    return name.endswith(f"/{METRICS_FILE}") and _FOLDER.fullmatch(name, 0, len(name) - len(METRICS_FILE)) is not None
 
 
 def attempt_number(file_name: str) -> int | None:

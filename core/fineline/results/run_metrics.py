@@ -7,7 +7,7 @@ The rows and their order are the same whatever is compacted.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import repeat
@@ -28,6 +28,7 @@ from fineline.store import Store, StoredObject
 
 ROW_ORDER = ("run", "branch", "step", "task", "subtask", "metric", "filter", "key")
 _ON = ["commit", "etag"]
+_AT_ONCE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,36 +66,32 @@ def read_run(
     listed = {_commit(item, above): item for item in store.list(above) if layout.is_commit(item.name)}
     keys = pl.DataFrame({"commit": list(listed), "etag": [item.etag for item in listed.values()]}, schema=_KEYS)
     seen = _compacted(store, run_folder, keys) if listed else Seen()
-    wanted = [commit for commit in listed if tasks is None or _task(commit) in tasks]
-    others = _others(keys.filter(pl.col("commit").is_in(wanted)), seen.parts)
-    read = read_commit if compactor is None else read_listed_commit
-    found = list(pool.map(read, repeat(store), [listed[commit] for commit in others]))
-    fresh = _rows_of(found, above)
+    wanted = None if tasks is None else [commit for commit in listed if _task(commit) in tasks]
+    others = _others(keys if wanted is None else keys.filter(pl.col("commit").is_in(wanted)), seen.parts)
+    read = _Reading(store, above, read_commit if compactor is None else read_listed_commit)
+    fresh = read.rows([listed[commit] for commit in others], pool)
     if compactor is not None:
         compactor.compact(store, run_folder, fresh, seen)
     rows = pl.concat([*(part.rows for part in seen.parts), fresh])
-    if tasks is not None:
+    if wanted is not None:
         rows = rows.filter(pl.col("commit").is_in(wanted))
     # The commit breaks ties, and the order within a commit is kept: the same rows in the same order, however read.
     rows = rows.sort([*ROW_ORDER, "commit"], nulls_last=False, maintain_order=True)
     return RunMetrics(
         rows=rows.select(METRICS.names),
-        commits=_digest(listed, found, above),
+        commits=_digest(listed, read.found),
         labels=_newest_labels(rows),
-        notices=tuple(one.notice for one in found if one.notice),
+        notices=tuple(read.notices),
     )
 
 
-def _digest(listed: Mapping[str, StoredObject], found: Iterable[ReadCommit], above: str) -> CommitsDigest:
+def _digest(listed: Mapping[str, StoredObject], found: Mapping[str, StoredObject | None]) -> CommitsDigest:
     """Of the commits as they were listed, but for those that turned out to be another one, or gone, when read."""
     digest = CommitsDigest()
-    read = {_commit(one.item, above): one for one in found}
     for commit, item in listed.items():
-        one = read.get(commit)
-        if one is None:
-            digest.add(item)
-        elif one.rows is not None or one.notice:
-            digest.add(one.item)
+        now = found.get(commit, item)
+        if now is not None:
+            digest.add(now)
     return digest
 
 
@@ -141,8 +138,34 @@ def _others(listed: pl.DataFrame, parts: Sequence[Part]) -> list[str]:
     return listed["commit"].to_list()
 
 
+class _Reading:
+    """Reads commits one by one, some at a time: a commit's table takes a hundred times the memory of its rows.
+
+    `found` has what each of them was when it was read, None where it was gone.
+    """
+
+    def __init__(self, store: Store, above: str, read: Callable[[Store, StoredObject], ReadCommit]) -> None:
+        self._store = store
+        self._above = above
+        self._read = read
+        self.found: dict[str, StoredObject | None] = {}
+        self.notices: list[str] = []
+
+    def rows(self, items: Sequence[StoredObject], pool: Executor) -> pl.DataFrame:
+        """The rows of these commits, in their order, with the columns of COMPACTED_METRICS."""
+        frames = [pl.DataFrame(COMPACTED_METRICS.empty_table())]
+        for start in range(0, len(items), _AT_ONCE):
+            some = list(pool.map(self._read, repeat(self._store), items[start : start + _AT_ONCE]))
+            for one in some:
+                there = one.rows is not None or one.notice
+                self.found[_commit(one.item, self._above)] = one.item if there else None
+                if one.notice:
+                    self.notices.append(one.notice)
+            frames.append(_rows_of(some, self._above))
+        return pl.concat(frames)
+
+
 def _rows_of(found: Iterable[ReadCommit], above: str) -> pl.DataFrame:
-    """The rows of commits that were read, in the order of commits."""
     read = [(_commit(one.item, above), one.item.etag, one.labels, one.rows) for one in found if one.rows is not None]
     if not read:
         return pl.DataFrame(COMPACTED_METRICS.empty_table())
@@ -152,7 +175,7 @@ def _rows_of(found: Iterable[ReadCommit], above: str) -> pl.DataFrame:
     which = pl.DataFrame({"commit": commits, "etag": etags, "labels": labels}, schema=_KEYS | {"labels": pl.String()})[
         places
     ]
-    return pl.concat([pl.DataFrame(pa.concat_tables(tables)), which], how="horizontal")
+    return pl.concat([pl.DataFrame(pa.concat_tables(tables).combine_chunks()), which], how="horizontal")
 
 
 def _commit(item: StoredObject, above: str) -> str:
