@@ -54,7 +54,7 @@ class CheckpointSourceStatus(StatusModel):
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     last_listed: datetime | None = Field(
-        None, description="When the prefix was last listed with an outcome that is told here."
+        None, description="When the prefix was last listed: told with whatever else changes, and else every 5 min."
     )
 
     def condition(self, kind: str) -> Condition | None:
