@@ -218,6 +218,17 @@ def test_a_body_that_is_packed_is_not_unpacked(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_body_that_says_that_it_is_too_long_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(amber(), tmp_path) as sender:
+            reader, writer = await asyncio.open_connection("127.0.0.1", sender.server.port)
+            writer.write(f"POST /{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_BYTES + 1}\r\n\r\n".encode())
+            assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 413")
+            writer.close()
+
+    asyncio.run(run())
+
+
 def test_a_body_without_a_length_is_read_up_to_the_bound_and_no_further(tmp_path: Path) -> None:
     sent = 0
 
