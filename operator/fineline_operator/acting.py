@@ -83,14 +83,11 @@ class Acting:
         self._queue.wake(key, delay)
 
     async def _look(self, key: Key) -> float | None:
-        reconciler = self._reconcilers.get(key.kind)
-        return await reconciler(key) if reconciler is not None else None
+        return await self._reconcilers[key.kind](key)
 
     def _forget(self, known: Known) -> None:
         self._queue.forget(known.key)
-        reconciler = self._reconcilers.get(known.key.kind)
-        if reconciler is not None:
-            reconciler.forget(known.uid)
+        self._reconcilers[known.key.kind].forget(known.uid)
 
 
 def _reconcilers(

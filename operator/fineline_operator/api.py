@@ -50,7 +50,6 @@ RIGHTS_PAUSE_SECONDS = 0.8
 """An API server that has just started may answer before it knows the RBAC rules: so long after a first refusal, and so
 often, a right is asked for."""
 
-_TIMEOUT = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS, sock_connect=CONNECT_SECONDS)
 _JSON = "application/json"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _LIST_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -119,6 +118,7 @@ class Api:
         self._configuration = configuration
         self._session = _session(configuration)
         self._slots = asyncio.Semaphore(in_flight)
+        self._timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS, sock_connect=CONNECT_SECONDS)
 
     async def close(self) -> None:
         await self._session.close()
@@ -249,7 +249,7 @@ class Api:
         try:
             headers.update(await authorization(where))
             async with self._session.request(
-                method, url, headers=headers, data=data, timeout=_TIMEOUT,
+                method, url, headers=headers, data=data, timeout=self._timeout,
                 proxy=where.proxy, proxy_headers=where.proxy_headers, server_hostname=where.tls_server_name,
             ) as response:  # fmt: skip
                 said = await response.read()

@@ -16,7 +16,7 @@ from support.lab import BUCKET, Lab, operator_settings
 from support.operator import Operator, install_operator, start_operator
 from support.versitygw import S3Server
 
-QUICK = {"progressSeconds": 2.0, "troubleSeconds": 3.0, "resyncSeconds": 10.0}
+QUICK = {"progressSeconds": 2.0, "troubleSeconds": 3.0, "resyncSeconds": 5.0}
 """Pauses of the shared operator: tests wait for what a person may wait a minute for."""
 
 DENIED_BUCKET = "fineline-denied"

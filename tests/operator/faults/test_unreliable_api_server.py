@@ -19,8 +19,8 @@ from support.kube_api import ApiError
 from support.lives import Crowd, End, kept_running, own_faults
 from support.operator import start_operator
 
-SILENCE = {"watching.WATCH_SECONDS": 6, "watching.SILENCE_SECONDS": 8.0}
-"""A silent watch is noticed sooner than after half a minute."""
+SILENCE = {"watching.WATCH_SECONDS": 6, "watching.SILENCE_SECONDS": 8.0, "api.TIMEOUT_SECONDS": 8.0}
+"""A watch that is silent, and an answer that does not come, are noticed sooner than after half a minute."""
 
 
 @pytest.fixture
