@@ -152,7 +152,7 @@ class Told:
         waiting_on = {(one.checkpoint, one.reason): one.message for one in decision.waiting_on}
         for key, message in waiting_on.items():
             if key not in self._waiting_on:
-                self._say(f"not complete: {key[1]}: {message}")
+                self._say(f"not evaluated: {key[1]}: {message}")
         self._waiting_on = frozenset(waiting_on)
         for member in decision.changed:
             if member not in self._changed:

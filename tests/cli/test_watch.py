@@ -73,8 +73,8 @@ def test_what_is_not_complete_is_told_with_what_is_missing(folder: Path, finelin
     listed_checkpoint(folder / "checkpoints" / "step2", tokenizer=False)
     said = fineline("watch", written(folder), "--once", "--results", "results")
     assert said.code == 0, said.err
-    assert "tiny: not complete: ConfigMissing: step1: config.json is missing" in said.err
-    assert "tiny: not complete: TokenizerMissing: step2: carries no tokenizer" in said.err
+    assert "tiny: not evaluated: ConfigMissing: step1: config.json is missing" in said.err
+    assert "tiny: not evaluated: TokenizerMissing: step2: carries no tokenizer" in said.err
     assert "tiny: 2 found, 0 complete, 0 evaluated, 0 failed, 0 waiting" in said.err
     assert f"file://{folder}/checkpoints/ is listed every 60 s; results go to file://{folder}/results/" in said.err
     assert said.out == ""
