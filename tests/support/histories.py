@@ -315,7 +315,9 @@ class History:
             if world.complete(item.folder) is None:
                 done.add((branch, step))
         every = world.setting.every or 1
-        for branch, steps in places.items():
+        for branch, there in places.items():
+            # Those that were deleted since are places too.
+            steps = sorted({*there, *(step for other, step in done if other == branch)})
             assert any(other == branch for other, _ in done), f"none of {branch} was evaluated"
             for start in range(len(steps) - every + 1):
                 window = steps[start : start + every]
