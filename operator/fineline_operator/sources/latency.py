@@ -20,11 +20,13 @@ class UploadToResult:
     ) -> list[float]:
         """The seconds of those that were open at an earlier look, and are evaluated now: each once, and also where the
         training has deleted the checkpoint meanwhile."""
-        changed = self._open | {walked.member: walked.changed for walked in checkpoints}
         took = [
-            max(0.0, (now - changed[member]).total_seconds())
-            for member in self._open
+            max(0.0, (now - changed).total_seconds())
+            for member, changed in self._open.items()
             if progress.get(member) is MemberProgress.EVALUATED
         ]
-        self._open = {member: at for member, at in changed.items() if progress.get(member) is MemberProgress.OPEN}
+        still_open = {member for member, state in progress.items() if state is MemberProgress.OPEN}
+        there = {walked.member: walked.changed for walked in checkpoints} if still_open else {}
+        known = self._open | there
+        self._open = {member: known[member] for member in still_open if member in known}
         return took

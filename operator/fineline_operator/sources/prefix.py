@@ -94,7 +94,7 @@ class Prefix:
             began,
             self._clock(),
             full=before is None or before.full_at != listing.full_at,
-            found_something=before is None or _holds(before) != _holds(listing),
+            found_something=before is None or _found_something(before, listing),
             wake=source.seen.wake,
             generation=source.seen.generation,
         )
@@ -130,7 +130,13 @@ class Prefix:
         return self._walk
 
 
+def _found_something(before: Listing, after: Listing) -> bool:
+    """Whether a look found what may have caused an event: a problem that is told in other words is nothing."""
+    if before.checkpoints == after.checkpoints and before.aside == after.aside:
+        return False
+    return _holds(before) != _holds(after)
+
+
 def _holds(listing: Listing) -> tuple[object, ...]:
-    """What a look may find another of; not the words of problems, which tell how long ago something changed."""
     found = tuple((one.folder, one.digest, one.changed) for one in listing.checkpoints)
     return found, tuple(folder for folder, _ in listing.aside)

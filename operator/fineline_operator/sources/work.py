@@ -67,7 +67,7 @@ class Work:
         self._site = site
         self._progress = Progress()
         self._upload_to_result = UploadToResult()
-        self._failed: frozenset[Member] = frozenset()
+        self._lacking: frozenset[Member] = frozenset()
         self._refreshed: datetime | None = None
         self._settled: tuple[_Grounds, Done] | None = None
 
@@ -101,34 +101,33 @@ class Work:
     ) -> tuple[SourceObserved, SourceDecision]:
         again = {member for one in made.evaluations if not one.finished for member in one.members}
         if refresh:
-            again |= self._failed
-        observed = await self._observed(source, files, listing, made, again, lane)
-        decision = decide(observed)
+            again |= self._lacking
+        run = self._site.threads.run
+        observed, decision = await run(lane, self._observe_and_decide, source, files, listing, made, again)
         if decision.create:
             # They may have waited for long, and others evaluate too.
             again.update(member for new in decision.create for member in new.members)
-            observed = await self._observed(source, files, listing, made, again, lane)
-            decision = decide(observed)
+            observed, decision = await run(lane, self._observe_and_decide, source, files, listing, made, again)
+        self._lacking = frozenset(
+            member for member, state in observed.progress.items() if state is not MemberProgress.EVALUATED
+        )
         if refresh:
             self._refreshed = observed.now
         return observed, decision
 
-    async def _observed(
-        self, source: Source, files: Files, listing: Listing, made: Made, again: Collection[Member], lane: str
-    ) -> SourceObserved:
-        observed = await self._site.threads.run(lane, self._read_results, source, files, listing, made, again)
+    def _observe_and_decide(
+        self, source: Source, files: Files, listing: Listing, made: Made, again: Collection[Member]
+    ) -> tuple[SourceObserved, SourceDecision]:
+        """In a thread: never in two at once, for the queue looks at a source once at a time."""
+        observed = self._observed(source, files, listing, made, again)
         for seconds in self._upload_to_result.seen(listing.checkpoints, observed.progress, observed.now):
             metrics.UPLOAD_TO_RESULT.observe(seconds)
-        self._failed = frozenset(
-            member for member, state in observed.progress.items() if state is MemberProgress.FAILED
-        )
-        return observed
+        return observed, decide(observed)
 
-    def _read_results(
+    def _observed(
         self, source: Source, files: Files, listing: Listing, made: Made, again: Collection[Member]
     ) -> SourceObserved:
-        """In a thread: never in two at once, for the queue looks at a source once at a time."""
-        spec, stores = source.spec, self._site.stores
+        spec, stores, seen = source.spec, self._site.stores, source.seen
         with metrics.store_call("results"):
             recipe = read_recipe(
                 spec.template,
@@ -139,7 +138,6 @@ class Work:
             )
             results = open_store(source.results_uri, stores=stores)
             progress = self._progress.of(results, recipe, listing.checkpoints, again)
-        seen = source.seen
         return SourceObserved(
             source=SourceIdentity(seen.name, seen.namespace, seen.uid),
             now=datetime.now(UTC),
