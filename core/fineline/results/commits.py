@@ -14,6 +14,8 @@ from fineline.results.schemas import MANIFEST_KEY, METRICS
 from fineline.store import Store, StoredObject
 
 _TRIES = 3
+_MOST_LABELS = 64 * 1024
+"""In characters; what a CheckpointEval may say has an eighth of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,11 @@ def read_commit(store: Store, item: StoredObject) -> ReadCommit:
         notice = f"{store.uri}{item.name}: lacks the columns {', '.join(missing)}; left out"
         return ReadCommit(item, notice=notice)
     try:
+        # A broken byte within a whole file: what is no text or points outside must not reach polars, which trusts it.
+        table.validate(full=True)
         rows = table.select(METRICS.names).cast(METRICS).replace_schema_metadata(None)
-    except (pa.ArrowException, ValueError) as error:
-        return ReadCommit(item, notice=f"{store.uri}{item.name}: {str(error).splitlines()[0]}; left out")
+    except (pa.ArrowException, ValueError, KeyError) as error:
+        return ReadCommit(item, notice=f"{store.uri}{item.name}: {_first_line(error)}; left out")
     return ReadCommit(item, rows, _labels((table.schema.metadata or {}).get(MANIFEST_KEY)))
 
 
@@ -66,6 +70,11 @@ def _labels(manifest: bytes | None) -> str | None:
     """The labels in a manifest, None where it has none or is none: no row depends on them."""
     try:
         values = json.loads(manifest or b"null")["labels"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return RunLabels.of(values).to_json()
+    text = RunLabels.of(values).to_json()
+    return text if len(text) <= _MOST_LABELS else None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error.args[0] if error.args else error).splitlines()[0]

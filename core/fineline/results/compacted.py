@@ -3,9 +3,9 @@
     tables/metrics/run=<run>/<generation, 8 digits>-<32 hex of its SHA-256>.arrow
 
 Its rows are those of the commits' metrics.arrow, and behind them `commit` (the unit's folder below the run's), the
-`etag` under which it was listed when it was read, and `labels` (the run's, as the commit's manifest has them). Its
-schema metadata names the files that it `replaces`. Whoever reads a file checks its name against its content, so that
-a torn one is never believed.
+`etag` under which it was listed when it was read, and on a commit's first row `labels` (the run's, as the commit's
+manifest has them). Its schema metadata names the files that it `replaces`. Whoever reads a file checks its name against
+its content, so that a torn one is never believed.
 """
 
 from __future__ import annotations
@@ -93,9 +93,10 @@ def unpack(data: bytes, file: CompactedFile) -> Compacted:
     if metadata.get(_VERSION_KEY) != str(_COMPACTION_VERSION).encode() or table.schema.names != COMPACTED_METRICS.names:
         raise ResultError(f"{file.name}: compacted by another version of Fineline")
     try:
+        table.validate(full=True)
         replaces = frozenset(str(name) for name in json.loads(metadata.get(_REPLACES_KEY, b"[]")))
         rows = pl.DataFrame(table.cast(COMPACTED_METRICS).replace_schema_metadata(None))
-    except (ValueError, TypeError, pa.ArrowException) as error:
+    except (ValueError, TypeError, RecursionError, pa.ArrowException) as error:
         raise ResultError(f"{file.name}: {str(error).splitlines()[0]}") from None
     return Compacted(rows, replaces)
 

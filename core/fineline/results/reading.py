@@ -121,7 +121,8 @@ def _together(chosen: Sequence[tuple[str, RunMetrics]]) -> pl.DataFrame:
     if not chosen:
         return pl.DataFrame(METRICS.empty_table())
     frame = pl.concat([found.rows for _, found in sorted(chosen, key=lambda one: one[0])])
-    if all((found.rows["run"] == run).all() for run, found in chosen):
+    one_each = len({run for run, _ in chosen}) == len(chosen)
+    if one_each and all((found.rows["run"] == run).all() for run, found in chosen):
         return frame
     return frame.sort(ROW_ORDER, nulls_last=False, maintain_order=True)
 

@@ -91,6 +91,14 @@ class RunLabels:
             **counts,
         )
 
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """What `to_json` made; of anything else, what can be understood."""
+        try:
+            return cls.of(json.loads(text))
+        except (ValueError, RecursionError):
+            return cls()
+
     def to_json(self) -> str:
         """The labels in one line, the same for the same labels."""
         return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)

@@ -6,7 +6,6 @@ The rows and their order are the same whatever is compacted.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -100,7 +99,7 @@ def _newest_labels(rows: pl.DataFrame) -> RunLabels | None:
     if not known.height:
         return None
     newest = known.select("evaluated_at", "commit", "labels").sort("evaluated_at", "commit").row(-1, named=True)
-    return RunLabels.of(json.loads(newest["labels"]))
+    return RunLabels.from_json(newest["labels"])
 
 
 _KEYS = {"commit": pl.String(), "etag": pl.String()}

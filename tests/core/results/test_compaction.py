@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,14 +82,14 @@ def without_compacted(store: MemoryStore) -> MemoryStore:
 
 def test_files_stay_few_and_are_not_rewritten_again_and_again() -> None:
     store, most, written = MemoryStore(), 0, 0
-    for step in range(120):
+    for step in range(80):
         put(store, unit(step))
         before = set(compacted(store))
         read_metrics(store, compact=True)
         written += sum(arrow.from_file(store.get(name), name).num_rows for name in set(compacted(store)) - before)
         most = max(most, gets(store))
     assert most <= 5
-    assert written <= 120 * 8
+    assert written <= 80 * 8
     assert len(compacted(store)) <= 8
 
 
@@ -270,6 +272,43 @@ def test_a_result_carries_its_run_s_labels(store: Store) -> None:
 def test_odd_labels_of_a_manifest_are_unknown_ones(labels: object) -> None:
     values = {**json.loads(MANIFEST.to_json()), "labels": labels}
     assert type(MANIFEST).from_json(json.dumps(values).encode(), "m").labels == RunLabels()
+
+
+def broken(kind: str) -> bytes:
+    """A whole Arrow file of ours with something in it that must not be believed."""
+    table = metrics_of(unit(1))
+    if kind == "a column twice":
+        table = pa.table([*table.columns, table.column(0)], names=[*table.column_names, "run"])
+    elif kind == "no text":
+        ends = struct.pack("2i", 0, 2)
+        run = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(ends), pa.py_buffer(b"\xff\xfe")])
+        table = table.set_column(0, "run", run)
+    elif kind == "another type":
+        table = table.set_column(table.column_names.index("value"), "value", [["much"]])
+    elif kind == "nothing where something must be":
+        table = table.set_column(0, "run", pa.nulls(1, pa.string()))
+    return arrow.to_file(table)
+
+
+@pytest.mark.parametrize("kind", ["a column twice", "no text", "another type", "nothing where something must be"])
+def test_a_whole_file_with_broken_content_is_named_and_left_out(kind: str) -> None:
+    store = MemoryStore()
+    put(store, unit(0))
+    store.put(unit(1).metrics, broken(kind))
+    for compact in (True, False):
+        found = read_metrics(store, compact=compact)
+        assert found.frame["step"].to_list() == [0]
+        (notice,) = found.notices
+        assert unit(1).metrics in notice
+        assert notice.endswith("; left out")
+
+
+@pytest.mark.parametrize("manifest", [b"", b"\xff", b"[" * 200_000, b'{"labels": {"family": "' + b"x" * 10**5 + b'"}}'])
+def test_a_broken_manifest_leaves_the_labels_unknown_and_the_rows_as_they_are(manifest: bytes) -> None:
+    store = MemoryStore()
+    store.put(unit(0).metrics, arrow.to_file(metrics_of(unit(0)), {MANIFEST_KEY: manifest}))
+    found = read_metrics(store, compact=True)
+    assert (found.frame.height, found.notices, found.labels) == (1, (), {})
 
 
 def test_a_manifest_of_an_older_version_has_no_labels() -> None:
