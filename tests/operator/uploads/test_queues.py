@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from fineline_operator.api import Unavailable
 from fineline_operator.settings import QueueSettings
 from fineline_operator.uploads.queues import Queues
 from support import bucket_events as events
@@ -143,25 +142,6 @@ def test_killed_between_waking_and_deleting_the_message_comes_again_and_wakes_ag
         async with reading(api, sqs.settings(queue, tmp_path)):
             await empty(sqs, queue)
         assert len(api.woken) > woken
-
-    asyncio.run(run())
-
-
-def test_an_api_server_that_is_away_holds_messages_back_and_they_are_deleted_after(
-    sqs: SqsServer, queue: str, tmp_path: Path
-) -> None:
-    async def run() -> None:
-        api = PlayedApi()
-        api.add("amber", "s3://a/amber/", queue)
-        async with reading(api, sqs.settings(queue, tmp_path)) as queues:
-            await soon(lambda: queues._readers, "the queue is read")
-            api.error = Unavailable("no answer")
-            await asyncio.to_thread(sqs.send, queue, *[events.aws("a", f"amber/{at}") for at in range(12)])
-            await asyncio.sleep(1.5)
-            assert await asyncio.to_thread(sqs.left, queue) == 12
-            api.error = None
-            await empty(sqs, queue)
-        assert set(api.names) == {"amber"}
 
     asyncio.run(run())
 

@@ -5,6 +5,7 @@ Two replicas; the store posts to the one that does not act. Sources are polled o
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.server
 import secrets
@@ -16,13 +17,15 @@ from pathlib import Path
 
 import pytest
 
+from fineline_operator.uploads.mapping import SourceName
+from fineline_operator.uploads.waking import Waker
 from support import bucket_events as events
 from support.control_plane import ControlPlane, wait_for
 from support.lab import Lab, operator_settings
 from support.operator import Operator, install_operator, start_operator
 from support.processes import lasting_port
 from support.sqs import SqsServer
-from support.uploads import TOKEN
+from support.uploads import TOKEN, real_api
 from support.versitygw import S3Server, serve
 
 DAY = 86_400
@@ -151,6 +154,30 @@ def test_an_upload_is_evaluated_within_seconds_by_the_webhook_of_any_replica_or_
     told = lab.sources.wait("Ready", "False", "QueueDenied", name="broken")
     assert f"queue {site.missing_queue}: there is no such queue. Create it" in told["message"]
     assert "lastListed" in lab.sources.status("broken")
+
+
+def test_nothing_of_a_source_but_the_annotation_changes(own_plane: ControlPlane, tmp_path: Path) -> None:
+    """With the operator's own rights."""
+    namespace = own_plane.make_namespace()
+    kubeconfig = install_operator(own_plane, own_plane.make_namespace(), watched=[namespace])
+    lab = Lab(own_plane, namespace, "s3://bucket/", tmp_path)
+    made = lab.apply_source(suspend=True)
+    path = lab.sources.path("tiny")
+    lab.api.patch(path, {"metadata": {"annotations": {"a": "person's"}}})
+
+    async def run() -> None:
+        async with real_api(kubeconfig) as api:
+            waker = Waker(api)
+            await waker.woken([SourceName(lab.namespace, "tiny"), SourceName(lab.namespace, "gone")])
+            await waker.stop()
+
+    asyncio.run(run())
+    found = lab.api.get(path)
+    annotations = found["metadata"]["annotations"]
+    assert annotations.pop("fineline.dev/wake").startswith("20")
+    assert annotations == {"a": "person's"}
+    assert found["metadata"]["generation"] == made["metadata"]["generation"]
+    assert found["spec"] == made["spec"]
 
 
 def upload(lab: Lab, step: int) -> list[str]:

@@ -11,9 +11,7 @@ import pytest
 from fineline_operator.api import Api, Forbidden, Invalid, Unavailable
 from fineline_operator.uploads.mapping import SourceName
 from fineline_operator.uploads.waking import IN_FLIGHT, Waker
-from support.lab import Lab
-from support.operator import install_operator
-from support.uploads import PlayedApi, real_api, soon
+from support.uploads import PlayedApi, soon
 
 EVERY = 0.1
 
@@ -151,25 +149,3 @@ def test_a_stop_wakes_what_is_still_to_be_woken_and_waits_for_no_dead_api_server
         assert len(waker) == 0
 
     asyncio.run(run())
-
-
-def test_on_a_real_api_server_nothing_but_the_annotation_changes(lab: Lab) -> None:
-    """With the operator's own rights."""
-    kubeconfig = install_operator(lab.plane, lab.plane.make_namespace())
-    made = lab.apply_source(suspend=True)
-    path = lab.sources.path("tiny")
-    lab.api.patch(path, {"metadata": {"annotations": {"a": "person's"}}})
-
-    async def run() -> None:
-        async with real_api(kubeconfig) as api:
-            waker = Waker(api)
-            await waker.woken([SourceName(lab.namespace, "tiny"), SourceName(lab.namespace, "gone")])
-            await waker.stop()
-
-    asyncio.run(run())
-    found = lab.api.get(path)
-    annotations = found["metadata"]["annotations"]
-    assert annotations.pop("fineline.dev/wake").startswith("20")
-    assert annotations == {"a": "person's"}
-    assert found["metadata"]["generation"] == made["metadata"]["generation"]
-    assert found["spec"] == made["spec"]
