@@ -45,7 +45,7 @@ tools: ## Get the test servers (needs Go) and find Chromium: about 15 minutes on
 
 .PHONY: test
 test: setup tools lint ## Everything that needs no root
-	@$(BIN)/pytest -n 2 --dist loadfile --durations=15 tests
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15 tests
 
 .PHONY: lint
 lint: setup ## ruff, mypy, import-linter, generated files

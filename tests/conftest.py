@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from fineline.store import Store, open_store
 from support import control_plane as planes
-from support import rights_check
+from support import order, rights_check
 from support.control_plane import ControlPlane
 from support.faults import FaultProxy, proxy_to
 from support.versitygw import S3Server, find_binary, serve
@@ -27,6 +27,11 @@ BUCKET = "fineline-tests"
 
 def pytest_configure(config: pytest.Config) -> None:
     rights_check.register(config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items[:] = order.slow_first(items)
 
 
 @pytest.fixture(scope="session")
