@@ -14,7 +14,7 @@ from fineline.checkpoints.bounded import read_object
 from fineline.checkpoints.checkpoint import Problem
 from fineline.checkpoints.formats import CONFIG, GENERATION_CONFIG, INDEX, SHARD, SINGLE
 from fineline.checkpoints.identity import tokenizer_files
-from fineline.errors import CheckpointError
+from fineline.errors import CheckpointError, ObjectNotFound
 from fineline.store.interface import Store, StoredObject
 
 # DeepSeek-V3's index, of 91,991 tensors, has 9 MB.
@@ -110,6 +110,8 @@ def _from_index(folder: str, files: Files, read: IndexReader) -> tuple[Collectio
         weights = sorted(set(read(files[INDEX]).values()))
     except CheckpointError as error:
         return (INDEX,), Problem(error.reason, str(error))
+    except ObjectNotFound:
+        return (), Problem("Incomplete", f"{folder}: {INDEX} is gone since it was listed. Upload it.", passing=True)
     gone = [name for name in weights if name not in files]
     return (*weights, INDEX), _missing(folder, gone, len(gone))
 

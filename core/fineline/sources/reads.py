@@ -10,11 +10,12 @@ from fineline.checkpoints.metadata import FILES, read_metadata
 from fineline.errors import CheckpointError
 from fineline.store.interface import Store, StoredObject
 
-_Key = tuple[tuple[str, str], ...]
+_Key = tuple[StoredObject, ...]
 
 
 class RememberedReads:
-    """Reads by name and ETag. Of an index only the names of its files are kept, of what can't be read the words."""
+    """Reads by the object that was listed. Of an index only the names of its files are kept, of one that can't be read
+    the words."""
 
     def __init__(self) -> None:
         self._metadata: dict[_Key, Reading | None] = {}
@@ -22,14 +23,14 @@ class RememberedReads:
         self._used: set[_Key] = set()
 
     def metadata(self, store: Store, files: Mapping[str, StoredObject]) -> Reading | None:
-        key = tuple((files[name].name, files[name].etag) for name in FILES if name in files)
+        key = tuple(files[name] for name in FILES if name in files)
         if key and key not in self._metadata:
             self._metadata[key] = read_metadata(store, files)
         self._used.add(key)
         return self._metadata.get(key)
 
     def index(self, store: Store, item: StoredObject) -> dict[str, str]:
-        key = ((item.name, item.etag),)
+        key = (item,)
         if key not in self._indexes:
             try:
                 self._indexes[key] = {name: name for name in read_index(store, item).values()}

@@ -155,7 +155,7 @@ def plant(top: str, part: Part, now: datetime, before: Tree | None) -> tuple[dic
         levels.add(ROOT)
         if ROOT in part.candidates and (ROOT in part.spread or len(part.candidates) == 1):
             whole.add(ROOT)
-    levels -= {path for path in levels if any(_is_in(path, above) for above in whole)}
+    levels = {path for path in levels if whole.isdisjoint((path, *folders_above([path])))}
 
     def unit_of(folder: str) -> str:
         path = top

@@ -19,6 +19,8 @@ from support.checkpoints import llama_files, put_all
 from support.simulated_store import BEGINNING, SimulatedStore
 
 HOUR = 3600
+WHOLE = ("config.json", "model.safetensors")
+WHOLE_SEED = [f"seed2/{name}" for name in (*WHOLE, "trainer_state.json")]
 
 
 class Source:
@@ -257,6 +259,61 @@ def test_a_store_that_lists_in_no_order_is_understood() -> None:
             store.write(f"step{number}/{name}")
     listing = Walk(store, FindOptions(), full_walk_seconds=HOUR).look(BEGINNING + timedelta(seconds=1))
     assert complete(listing) == [f"step{number}" for number in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("uri", "there", "gone", "comes"),
+    [
+        pytest.param(
+            "s3://bucket/run/",
+            [*WHOLE_SEED, "seed2/logs/events", "seed2/step1/config.json", "seed2/step1/model.safetensors"],
+            "seed2/step1/",
+            None,
+            id="the last checkpoint beside a final model goes, so that the rest is the model's",
+        ),
+        pytest.param(
+            "s3://bucket/run/",
+            ["42/config.json", "42/model.safetensors", "42/step1/config.json", "42/step1/model.safetensors"],
+            None,
+            "42/logs/events",
+            id="a new folder is part of the checkpoint that it lies in",
+        ),
+        pytest.param(
+            "s3://bucket/run/",
+            ["42/logs/events", "42/step1/config.json", "42/step1/model.safetensors"],
+            None,
+            "42/config.json",
+            id="a folder above checkpoints becomes one, with a folder that was none's",
+        ),
+        pytest.param(
+            "s3://bucket/7/", ["config.json", "logs/events"], "step", None, id="the root's name is all that is left"
+        ),
+        pytest.param(
+            "s3://bucket/run/",
+            ["main/step1/model.pt"],
+            None,
+            "main/mp_rank_00/model_optim_rng.pt",
+            id="ranks of a branch",
+        ),
+    ],
+)
+def test_where_what_is_new_does_not_tell_the_rest_all_is_listed(
+    uri: str, there: list[str], gone: str | None, comes: str | None
+) -> None:
+    store, now = SimulatedStore(1, uri), BEGINNING + timedelta(hours=1)
+    for name in [*there, *(f"step{number}/{name}" for number in range(20, 40) for name in WHOLE)]:
+        store.write(name, b'{"global_step": 5}' if name.endswith("trainer_state.json") else None)
+        store.now += 1
+    walk = Walk(store, FindOptions(), full_walk_seconds=10 * HOUR)
+    walk.look(now)
+    same_as_found(walk.look(now + timedelta(seconds=1)), store)
+    for name in [name for name in store.objects if gone is not None and name.startswith(gone)]:
+        store.delete(name)
+    if comes is not None:
+        store.write(comes)
+    listing = walk.look(now + timedelta(seconds=2))
+    same_as_found(listing, store)
+    assert listing.full_at == listing.listed_at
 
 
 def same_as_found(listing: Listing, store: Store) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fineline.checkpoints import FindOptions, find, own_tokenizer, tokenizer_digest
+from fineline.checkpoints import FindOptions, Position, find, own_tokenizer, tokenizer_digest
 from fineline.checkpoints.find import understand
 from fineline.checkpoints.folders import Names, folders_above, sort_listing
 from fineline.errors import StoreUnavailable
@@ -52,6 +52,14 @@ histories = st.lists(actions, min_size=4, max_size=40)
 pages = st.sampled_from([1, 1, 1, 2, 3, 1000])
 beginnings = st.tuples(st.sets(folders), st.sampled_from([0, 12, 12]))
 uris = st.sampled_from(["s3://bucket/run/"] * 4 + ["s3://bucket/7/", "s3://bucket/checkpoint-1000/"])
+positions = st.sampled_from(
+    [
+        *[{}] * 5,
+        {"best": Position("main", 500), "main/logs": Position("main", 501, 7)},
+        {"a": Position("main", 502), "README": Position("main", 503)},
+        {"run": Position("main", 504), "step9": Position("other", 9)},
+    ]
+)
 markers = st.sampled_from([None, None, "_SUCCESS"])
 
 
@@ -112,7 +120,7 @@ class Seen:
 
     def __init__(self, world: World) -> None:
         store, options = world.store, world.options
-        understood = understand(store, sort_listing(store.list(), Names(store.uri, {})), options)
+        understood = understand(store, sort_listing(store.list(), Names(store.uri, options.positions)), options)
         self.objects = set(store.objects)
         self.digests = {(item.folder, item.digest) for item in understood.checkpoints}
         self.settled = {
@@ -149,7 +157,7 @@ def same(listing: Listing, expected: tuple[list[Walked], list[tuple[str, str]]])
 
 
 @settings(max_examples=300)
-@given(beginnings, histories, pages, uris, markers, st.sampled_from([0, SETTLE, SETTLE]))
+@given(beginnings, histories, pages, uris, markers, st.sampled_from([0, SETTLE, SETTLE]), positions)
 def test_after_each_look_a_walk_knows_what_one_listing_of_all_finds(
     beginning: tuple[set[str], int],
     history: list[tuple[str, str, str]],
@@ -157,9 +165,10 @@ def test_after_each_look_a_walk_knows_what_one_listing_of_all_finds(
     uri: str,
     marker: str | None,
     settle: float,
+    stated: dict[str, Position],
 ) -> None:
     """Where nothing is done to what was settled: the rest a walk sees at the next look."""
-    world = World(FindOptions(marker=marker, settle_seconds=settle), page, uri)
+    world = World(FindOptions(stated, marker=marker, settle_seconds=settle), page, uri)
     walk = Walk(world.store, world.options, full_walk_seconds=10**6)
     world.begin(*beginning)
     seen = None
@@ -236,7 +245,9 @@ def test_whatever_is_done_and_whatever_clocks_say_nothing_is_older_than_a_full_w
 @given(
     st.sampled_from([-7200.0, -45.0, 0.0, 45.0, 7200.0]),
     st.lists(
-        st.tuples(st.integers(1, 30), st.lists(st.tuples(st.integers(0, 3), st.sampled_from(WHOLE)), max_size=4)),
+        st.tuples(
+            st.integers(1, 30), st.lists(st.tuples(st.integers(0, 3), st.sampled_from([*WHOLE, "all"])), max_size=4)
+        ),
         min_size=5,
         max_size=30,
     ),
@@ -254,7 +265,7 @@ def test_a_clock_that_is_wrong_neither_hurries_nor_holds_up_a_checkpoint(
     seen_at: dict[str, float] = {}
     for seconds, writes in [*history, *[(30, [])] * 3]:
         for step, name in writes:
-            world.act("put", f"step{step}", name)
+            world.act("upload", f"step{step}", WHOLE if name == "all" else (name,))
             seen_at.pop(f"step{step}", None)
         world.store.now += seconds
         now = {item.folder: (item.digest, item.changed) for item in world.expected()[0]}
