@@ -158,8 +158,8 @@ def test_an_upload_is_evaluated_within_seconds_by_the_webhook_of_any_replica_or_
 
 def test_nothing_of_a_source_but_the_annotation_changes(own_plane: ControlPlane, tmp_path: Path) -> None:
     """With the operator's own rights."""
-    namespace = own_plane.make_namespace()
-    kubeconfig = install_operator(own_plane, own_plane.make_namespace(), watched=[namespace])
+    namespace, home = own_plane.make_namespace(), own_plane.make_namespace()
+    kubeconfig = install_operator(own_plane, home, watched=[namespace])
     lab = Lab(own_plane, namespace, "s3://bucket/", tmp_path)
     made = lab.apply_source(suspend=True)
     path = lab.sources.path("tiny")
@@ -178,6 +178,8 @@ def test_nothing_of_a_source_but_the_annotation_changes(own_plane: ControlPlane,
     assert annotations == {"a": "person's"}
     assert found["metadata"]["generation"] == made["metadata"]["generation"]
     assert found["spec"] == made["spec"]
+    own_plane.delete_namespace(namespace)
+    own_plane.delete_namespace(home)
 
 
 def upload(lab: Lab, step: int) -> list[str]:
