@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from fineline_operator.api import Api, load_configuration, path_of
 from fineline_operator.lists import Lists
+from fineline_operator.metrics import exposition
 from fineline_operator.queue import Key
 from fineline_operator.watching import Watching
 from fineline_operator.world import ANALYSIS, EVALUATION, SOURCE, World
@@ -328,6 +330,15 @@ def test_missing_crds_are_told_and_waited_for(
     assert "install Fineline's CRDs" in caplog.text
 
 
+def watched_by_the_metrics() -> set[str]:
+    """What has a watch age: an alert on it must not speak of what is not there to be watched."""
+    found = re.findall(
+        r'^fineline_watch_age_seconds{resource="(\w+)"} ([\d.e-]+)$', exposition().decode(), re.MULTILINE
+    )
+    assert all(float(age) < 30 for _, age in found)
+    return {resource for resource, _ in found}
+
+
 def test_evaluations_are_served_while_newer_kinds_are_missing_and_those_too_once_they_are_there(
     cluster: ControlPlane,
     kubeconfig: Path,
@@ -352,11 +363,13 @@ def test_evaluations_are_served_while_newer_kinds_are_missing_and_those_too_once
             await seen.until(lambda: seen.world.evaluation(seen.key("a")), "the CheckpointEval to be known")
             assert "knows no CheckpointSource and no TrajectoryAnalysis of fineline.dev/v1alpha1" in caplog.text
             assert not any("checkpointsources" in request.path for request in proxy.asked)
+            assert watched_by_the_metrics() == {"checkpointevals", "jobs"}
             monkeypatch.setattr(Lists, "served", known)
             await seen.until(lambda: seen.world.get(seen.key("s", SOURCE)), "the source to be known")
             await asked(cluster.admin.create, path_of("trajectoryanalyses", namespace), analysis("t"))
             await seen.until(lambda: seen.world.get(seen.key("t", ANALYSIS)), "the analysis to be known")
             assert seen.world.evaluation(seen.key("a"))
+            assert watched_by_the_metrics() == {"checkpointevals", "checkpointsources", "trajectoryanalyses", "jobs"}
 
     asyncio.run(run())
     assert "watching ended" not in caplog.text

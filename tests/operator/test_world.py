@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from fineline_operator.admission import room
 from fineline_operator.evaluations.observed import JobSeen
-from fineline_operator.queue import Key
+from fineline_operator.queue import Key, Queue
 from fineline_operator.world import (
     ANALYSIS,
     EVALUATION,
@@ -22,6 +24,7 @@ from fineline_operator.world import (
     lane,
     source_known,
 )
+from support import simulated_time
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -500,3 +503,59 @@ def test_a_job_of_what_has_ended_wakes_nobody_unless_a_retry_is_asked_for() -> N
     assert woken.taken() == [("done", 0.0)]
     world.put_job(job("done"))
     assert [name for name, _ in woken.taken()] == ["done"]
+
+
+def test_however_many_publish_an_analysis_is_looked_at_every_few_seconds_at_most() -> None:
+    looks: list[float] = []
+
+    async def look(key: Key) -> float | None:
+        if key.kind == ANALYSIS:
+            looks.append(asyncio.get_running_loop().time())
+        return None
+
+    async def run() -> None:
+        def wake(key: Key, delay: float) -> None:
+            queue.wake(key, delay)
+
+        known = World(wake)
+        queue = Queue(look, lane_of=known.lane_of, unfinished=known.unfinished, resync_seconds=300)
+        queue.start()
+        known.read(ANALYSIS, analysis("t"))
+        for second in range(100):
+            for number in range(50):
+                known.read(EVALUATION, publishing(f"e-{number}", second))
+            await asyncio.sleep(1)
+        await asyncio.sleep(RESULTS_DELAY_SECONDS)
+        await queue.stop()
+
+    simulated_time.run(run())
+    assert 100 / RESULTS_DELAY_SECONDS - 5 <= len(looks) <= 100 / RESULTS_DELAY_SECONDS + 2
+    assert min(after - before for before, after in pairwise(looks[1:])) >= RESULTS_DELAY_SECONDS
+
+
+def test_a_source_with_many_evaluations_that_end_at_once_is_looked_at_once() -> None:
+    looks: list[Key] = []
+
+    async def look(key: Key) -> float | None:
+        looks.append(key)
+        return None
+
+    async def run() -> None:
+        def wake(key: Key, delay: float) -> None:
+            queue.wake(key, delay)
+
+        known = World(wake)
+        queue = Queue(look, lane_of=known.lane_of, unfinished=lambda _: False, resync_seconds=300)
+        known.read(SOURCE, source("s"))
+        for number in range(50):
+            known.read(EVALUATION, made_by("s", f"e-{number}"))
+        queue.start()
+        await asyncio.sleep(1)
+        looks.clear()
+        for number in range(50):
+            known.read(EVALUATION, made_by("s", f"e-{number}", succeeded="True"))
+        await asyncio.sleep(1)
+        await queue.stop()
+
+    simulated_time.run(run())
+    assert looks == [key("s", SOURCE)]
