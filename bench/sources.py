@@ -5,6 +5,8 @@ account. Checkpoints and results are written past the store's server, as files. 
 no events. Counted from the moment when all sources are up to date: LIST calls a source and poll, requests to the API
 server, CPU and memory of the operator; and before it what the first listing of everything took.
 
+It makes four small files a checkpoint: with TMPDIR on a file system in memory that takes a tenth of the time.
+
 Run: .venv/bin/python bench/sources.py [--sources 200] [--checkpoints 1000] [--poll-seconds 60] [--polls 3]
 """
 

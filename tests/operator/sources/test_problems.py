@@ -114,3 +114,26 @@ def test_another_suite_is_another_template_and_all_is_evaluated_anew(lab: Lab, o
     after = {body["metadata"]["name"] for body in source.evaluations()}
     assert before < after
     assert len({name.rpartition("-")[0] for name in after}) == 2
+
+
+def test_what_ended_without_a_word_is_made_again_once_it_is_deleted_and_a_settled_source_asks_for_little(
+    lab: Lab, operator: Operator
+) -> None:
+    source = Arrivals(lab)
+    source.upload(1)
+    source.apply()
+    source.wait_for_members([1])
+    (made,) = source.evaluations()
+    lab.end_pods(lab.wait_for_job(made["metadata"]["name"]))
+    source.wait_for_counts(1, 1, 0, 1, 0)
+    assert "1 of them failed" in source.wait_for_reason("UpToDate")
+    asked, looks = lab.reads(), operator.metric("fineline_source_lists_total")
+    source.wake()
+    lab.wait_until(lambda: operator.metric("fineline_source_lists_total") > looks, "a further listing")
+    assert lab.reads().count("list checkpointevals") == asked.count("list checkpointevals")
+    lab.delete(made["metadata"]["name"])
+    lab.wait_until(
+        lambda: [body["metadata"]["uid"] for body in source.evaluations()] not in ([], [made["metadata"]["uid"]]),
+        "another CheckpointEval",
+    )
+    assert source.members() == [[1]]

@@ -1,0 +1,138 @@
+"""A prefix between two looks: what is listed of a large one when an event tells of it, and what a fault leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fineline.checkpoints import Position
+from fineline.errors import StoreDenied
+from fineline.resources.checkpoint_source import CheckpointSource
+from fineline.resources.reading import validated
+from fineline.resources.source_status import CheckpointSourceStatus
+from fineline.sources.listing import Listing, Walked
+from fineline.sources.progress import MemberProgress
+from fineline.sources.walking import Walk
+from fineline.store import StoreTable
+from fineline_operator.settings import OperatorSettings
+from fineline_operator.sources.latency import UploadToResult
+from fineline_operator.sources.observed import Source, SourceSeen
+from fineline_operator.sources.prefix import Prefix, basis_of
+from fineline_operator.sources.reading import Files, meant
+from fineline_operator.telling.problems import Problem
+from fineline_operator.threads import Threads
+from support.evaluations import listed_checkpoint
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+MANY = 400
+"""Checkpoints of three files each: more than one page, so that a usual look does not list all of them."""
+
+
+@dataclass
+class Looked:
+    """A prefix, on a clock of the test's own."""
+
+    folder: Path
+    seconds: float = 0.0
+    prefix: Prefix = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prefix = Prefix(basis_of(self.source(), Files()), Threads(), StoreTable(), clock=lambda: self.seconds)
+
+    def source(self, wake: str = "") -> Source:
+        seen = SourceSeen("evals", "tiny", "uid", 1, NOW, False, wake, CheckpointSourceStatus())
+        body = {
+            "apiVersion": "fineline.dev/v1alpha1",
+            "kind": "CheckpointSource",
+            "metadata": {"name": "tiny"},
+            "spec": {
+                "uri": f"file://{self.folder}/",
+                "complete": {"settleSeconds": 0},
+                "template": {"run": {"name": "tiny"}, "suite": {"name": "loss"}, "results": "file:///results/"},
+            },
+        }
+        settings = OperatorSettings.model_validate({"stores": [{"prefix": "file:///"}], "evaluator": {"image": "any"}})
+        source = meant(seen, validated(CheckpointSource, body, "test").spec, settings)
+        assert isinstance(source, Source)
+        return source
+
+    def look(self, wake: str = "") -> Listing | Problem:
+        source, now = self.source(wake), NOW + timedelta(seconds=self.seconds)
+        return asyncio.run(self.prefix.look(source, "lane", now))
+
+    def wait(self, wake: str = "") -> float:
+        """Until the next look that is due; how long."""
+        seconds = self.prefix.seconds_to_next(self.source(wake), NOW + timedelta(seconds=self.seconds))
+        self.seconds += seconds
+        return seconds
+
+    def digest(self, step: int, wake: str = "") -> str:
+        listing = self.look(wake)
+        assert isinstance(listing, Listing)
+        return next(one.digest for one in listing.checkpoints if one.position.step == step)
+
+
+@pytest.fixture(scope="module")
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uploads")
+    made = listed_checkpoint(folder / "step1")
+    for step in range(2, MANY + 1):
+        shutil.copytree(made, folder / f"step{step}")
+    return folder
+
+
+def test_an_overwrite_in_a_large_source_is_seen_within_seconds_of_its_event(uploads: Path) -> None:
+    looked = Looked(uploads)
+    before = looked.digest(5)
+    assert looked.wait() == 60
+    weights = uploads / "step5" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    assert looked.digest(5) == before, "a usual look of a large prefix does not list what has settled"
+    looked.seconds += 5
+    assert looked.digest(5, "event") == before
+    assert looked.wait("event") <= 1
+    assert looked.digest(5, "event") != before
+
+
+def test_a_fault_leaves_what_is_known_and_is_told_until_a_look_succeeds(
+    uploads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = Looked(uploads)
+    known = looked.look()
+    assert isinstance(known, Listing)
+    looked.wait()
+
+    def denied(*_: object, **__: object) -> Listing:
+        raise StoreDenied("s3://b/: HTTP 403")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Walk, "look", denied)
+        told = looked.look()
+        assert told == Problem("StoreDenied", "s3://b/: HTTP 403")
+        assert looked.prefix.listed
+    assert looked.look() == told, "not listed again within the same second"
+    looked.wait()
+    again = looked.look()
+    assert isinstance(again, Listing)
+    assert again.checkpoints == known.checkpoints
+
+
+def test_the_time_from_upload_to_result_counts_once_for_what_was_seen_without() -> None:
+    uploaded = [
+        Walked(f"step{step}", Position("main", step), f"{step:064x}", "tokenizer", NOW - timedelta(seconds=step))
+        for step in (1, 2, 3)
+    ]
+    first, second, third = (one.member for one in uploaded)
+    evaluated, still, failed = MemberProgress.EVALUATED, MemberProgress.OPEN, MemberProgress.FAILED
+    measured = UploadToResult()
+    assert measured.seen(uploaded, {first: evaluated, second: still, third: still}, NOW) == []
+    later = NOW + timedelta(seconds=60)
+    # The second was deleted by the training meanwhile.
+    there = [uploaded[0], uploaded[2]]
+    assert measured.seen(there, {first: evaluated, second: evaluated, third: failed}, later) == [62]
+    assert measured.seen(there, {first: evaluated, second: evaluated, third: failed}, later) == []
