@@ -2,8 +2,8 @@
 
     fineline-analysis --results s3://evals/results/ --output s3://evals/results/ --name weekly
 
-Exit codes: 0 done, 1 failed (another try may do), 2 used wrongly, or nothing to analyse. The last line of standard
-error and the termination message say the same in words.
+Exit codes: 0 done, 1 failed (another try may do), 2 used wrongly or nothing to analyse, 143 stopped by SIGTERM. The
+last line of standard error and the termination message say the same in words.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+import os
+import signal
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from fineline.errors import FinelineError, SpecError
@@ -24,6 +28,8 @@ from fineline_analysis.analyse import Analysis
 
 TERMINATION_LOG = Path("/dev/termination-log")
 """Where Kubernetes looks for a container's last words; it puts the file there itself."""
+
+EXIT_STOPPED = 128 + signal.SIGTERM
 
 _LONGEST_MESSAGE = 4000
 
@@ -37,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         termination_message = options.termination_message
-        code, last_line = _run(options)
+        with _stopped_by_sigterm(termination_message):
+            code, last_line = _run(options)
     except FinelineError as error:
         code, last_line = error.exit_code, str(error)
     except MemoryError:
@@ -67,6 +74,23 @@ def _run(options: argparse.Namespace) -> tuple[int, str]:
     sys.stdout.write(f"{analysis.report}\n")
     sys.stdout.flush()
     return 0, _summary(analysis)
+
+
+@contextmanager
+def _stopped_by_sigterm(termination_message: Path | None) -> Iterator[None]:
+    """A container's first process is deaf to a signal that it does not listen for. Whatever is written then is whole,
+    and the next analysis makes the rest: it ends at once."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        _tell("stopped before its end: the next one makes the same", termination_message)
+        sys.stderr.flush()
+        os._exit(EXIT_STOPPED)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _summary(analysis: Analysis) -> str:

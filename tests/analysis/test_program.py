@@ -4,6 +4,9 @@ words that tell a person what to do."""
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import count
@@ -294,6 +297,26 @@ def test_what_was_not_foreseen_has_a_last_line_too(
     monkeypatch.setattr("fineline_analysis.main.analyse_store", fail)
     assert run_program(directory_store) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "fineline-analysis: RuntimeError: two lines"
+
+
+def test_sigterm_ends_it_at_once_and_the_last_words_say_so(directory_store: Store, tmp_path: Path) -> None:
+    fill(directory_store)
+    uri, last_words = directory_store.uri, tmp_path / "last"
+    program = [sys.executable, "-m", "fineline_analysis.main", "--results", uri, "--output", uri, "--name", "a"]
+    process = subprocess.Popen([*program, "--termination-message", str(last_words)], stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 60
+        while not list(directory_store.list(COMPACTED)):
+            assert time.monotonic() < deadline, "it has not begun"
+            time.sleep(0.01)
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 143
+    assert errors.splitlines()[-1] == f"fineline-analysis: {last_words.read_text()}"
+    assert last_words.read_text().startswith("stopped before its end")
+    assert read_latest(directory_store, "a") is None
 
 
 def test_a_store_is_reached_as_the_table_of_stores_says(

@@ -47,7 +47,9 @@ def read_commit(store: Store, item: StoredObject) -> ReadCommit:
         rows = table.select(METRICS.names).cast(METRICS).replace_schema_metadata(None)
     except (pa.ArrowException, ValueError, KeyError) as error:
         return ReadCommit(item, notice=f"{store.uri}{item.name}: {_first_line(error)}; left out")
-    return ReadCommit(item, rows, _labels((table.schema.metadata or {}).get(MANIFEST_KEY)))
+    return ReadCommit(
+        item, rows.replace_schema_metadata(None), _labels((table.schema.metadata or {}).get(MANIFEST_KEY))
+    )
 
 
 def read_listed_commit(store: Store, item: StoredObject) -> ReadCommit:

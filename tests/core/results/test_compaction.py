@@ -286,7 +286,7 @@ def broken(kind: str) -> bytes:
     elif kind == "another type":
         table = table.set_column(table.column_names.index("value"), "value", [["much"]])
     elif kind == "nothing where something must be":
-        table = table.set_column(0, "run", pa.nulls(1, pa.string()))
+        table = pa.Table.from_arrays([pa.nulls(1, pa.string()), *table.columns[1:]], schema=METRICS)
     return arrow.to_file(table)
 
 
