@@ -161,6 +161,17 @@ def test_folders_of_logs_are_looked_at_after_ever_longer_pauses() -> None:
     assert 3 < looks < 20
 
 
+def test_an_upload_that_begins_with_what_tells_nothing_is_seen_at_once_when_weights_come() -> None:
+    source = Source(page=1)
+    source.upload(*(f"step{number}" for number in range(20)))
+    source.upload("step100", files=("tokenizer.json",))
+    source.look()
+    for _ in range(30):
+        source.look()
+    source.upload("step100")
+    assert source.look(1).checkpoints[-1].folder == "step100"
+
+
 def test_a_branch_that_begins_in_a_folder_of_notes_is_seen_soon() -> None:
     source = Source(page=1)
     source.upload(*(f"step{number}" for number in range(20)))
