@@ -8,9 +8,11 @@ where the last checkpoint of a branch is gone, and where a new folder is part of
 What can't be split is listed whole in each look: a root that is itself a checkpoint, by its name or by weights in it,
 and has none beside it or folders as parts of it; and a checkpoint that holds other checkpoints, where folders are parts
 of it. Folders that hold no checkpoint, or one whose position nothing tells, are looked at again after ever longer
-pauses, for logs change all the time; where the name is a checkpoint's, in each look for an hour first. So unseen until all is listed again, `full_walk_seconds` at most, are: what
-changes in a checkpoint that was settled, and the first checkpoint below a folder that held none, which is seen within a
-quarter of the time for which the folder was known.
+pauses, for logs change all the time; where the name is a checkpoint's, in each look for an hour first.
+
+So unseen until all is listed again, `full_walk_seconds` at most, are: what changes in a checkpoint that was settled,
+and what makes a checkpoint below a folder that held none, which is seen within a quarter of the time for which the
+folder was known.
 """
 
 from __future__ import annotations
