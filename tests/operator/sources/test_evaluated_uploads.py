@@ -40,7 +40,7 @@ def test_an_upload_is_evaluated_and_counted(lab: Lab, operator: Operator, kubect
     assert operator.metric("fineline_source_lists_total") > listed
     source.upload(3)
     source.wake()
-    source.wait_for_members([1, 2], [3], seconds=4)
+    source.wait_for_members([1, 2], [3])
     assert [reason for reason, _ in lab.sources.events()] == ["EvaluationCreated"] * 2
     assert lab.sources.events()[0][1].endswith(": step 1, step 2.")
     headings, values = kubectl("get", "cksrc", "-o", "wide").splitlines()
@@ -64,7 +64,7 @@ def test_what_is_incomplete_is_told_and_waited_for(lab: Lab, operator: Operator)
     assert source.members() == []
     source.uploads.put("step7/_SUCCESS", b"")
     source.wake()
-    source.wait_for_members([7], seconds=5)
+    source.wait_for_members([7])
     source.wait_for_counts(1, 1, 0, 0, 1)
     assert source.status()["waitingOn"] == []
 
