@@ -68,8 +68,8 @@ class History:
                 batch=of(3) + 1,
                 max_wait=(0, 300)[of(2)],
                 every=(None, None, 2, 3)[of(4)],
-                keep_succeeded=of(3),
-                keep_failed=of(3),
+                keep_succeeded=(0, 0, 1, 2)[of(4)],
+                keep_failed=(0, 0, 1, 2)[of(4)],
             )
         )
         self.views: dict[int, View] = {}
