@@ -14,7 +14,6 @@ from fineline.sources.listing import Listing, Member, Walked
 from fineline.sources.progress import MemberProgress, Progress
 from fineline.store import StoreTable, open_store
 from fineline_operator import metrics
-from fineline_operator.api import ApiError
 from fineline_operator.sources import events
 from fineline_operator.sources.acting import Actor, Created
 from fineline_operator.sources.latency import UploadToResult
@@ -82,12 +81,10 @@ class Work:
         made = await self._site.reader.made(source.seen)
         try:
             observed, decision = await self._decided(source, files, listing, made, lane, refresh=refresh)
-        except ApiError:
-            raise
         except FinelineError as error:
             return problem_of(error)
         done = await self._carried_out(source, observed.template, made, decision)
-        if not (decision.evaluating or decision.create or decision.delete or done.problem):
+        if not (decision.evaluating or decision.delete or done.problem) and decision.again_after is None:
             self._settled = grounds, done
         return done
 
