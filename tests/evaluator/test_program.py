@@ -14,6 +14,8 @@ import pytest
 
 from fineline.errors import SpecError
 from fineline.plan import Slice, bundle, key_inputs, unit_key
+from fineline.results import RunLabels, read_metrics
+from fineline.store import open_store
 from fineline_evaluator.arguments import read_arguments, read_work
 from support.slices import Pod, Site, make_mirror, make_run
 
@@ -90,7 +92,8 @@ def test_a_slice_that_is_not_the_planned_one_is_refused(fault: str, work: Slice,
 @pytest.fixture
 def mounted(inputs: Site, tmp_path: Path) -> Path:
     """A plan of two slices, as a pod sees its ConfigMaps."""
-    plan = replace(inputs, results=f"file://{tmp_path}/results/").plan("letters")
+    site = replace(inputs, results=f"file://{tmp_path}/results/")
+    plan = site.plan("letters", run__family="tinies", run__strategy={"data": "v2"})
     made = bundle(plan, plan.slices(2), made=datetime.now(UTC))
     (tmp_path / "plan").mkdir()
     for name, data in made.index.items():
@@ -108,6 +111,8 @@ def test_each_pod_of_an_indexed_job_does_its_slice_of_the_mounted_plan(
     second = Pod(mounted, tmp_path / "second", arguments=("--index", "1")).start()
     assert second.wait() == 0, second.log
     assert {step for step, _ in site.contents()} == {1, 2}
+    labels = read_metrics(open_store(site.results)).labels
+    assert labels == {"tiny": RunLabels("tinies", None, 1000, {"data": "v2"})}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from fineline.store import Store, StoredObject
 
 _TRIES = 3
 _MOST_LABELS = 64 * 1024
-"""In characters; what a CheckpointEval may say has an eighth of it."""
+"""In characters; what a CheckpointEval may say has half of it."""
 
 
 @dataclass(frozen=True, slots=True)
