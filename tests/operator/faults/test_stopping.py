@@ -60,6 +60,7 @@ def test_one_that_waits_for_a_store_that_never_answers_ends_in_time(
     with proxy_to(versitygw.port) as hanging:
         hanging.delay(10**6, times=10**6)
         settings["stores"][0]["endpoint"] = hanging.endpoint
+        settings["namespaces"] = [lab.namespace]  # what others left on this control plane would wait for it too
         with start_operator(tmp_path / "operator", kubeconfig, settings=settings) as operator:
             for number in range(8):
                 lab.apply(f"eval-{number}")
