@@ -64,10 +64,11 @@ class _Parsers(ResponseParserFactory):
 class _ListingParser(RestXMLParser):
     """Reads the folders of a level at half of the cost: a CheckpointSource may have thousands, in each look."""
 
-    def _handle_structure(self, shape: Any, node: Any) -> Any:
-        if shape.name == "CommonPrefix" and len(node) == 1:
-            return {"Prefix": node[0].text or ""}
-        return super()._handle_structure(shape, node)  # type: ignore[misc]  # the stubs leave it out
+    def _handle_list(self, shape: Any, node: Any) -> Any:
+        items = node if isinstance(node, list) else [node]
+        if shape.name == "CommonPrefixList" and all(len(item) == 1 for item in items):
+            return [{"Prefix": item[0].text or ""} for item in items]
+        return super()._handle_list(shape, node)  # type: ignore[misc]  # the stubs leave it out
 
 
 class _FolderCredentials(Credentials):
