@@ -41,6 +41,8 @@ def test_an_upload_is_evaluated_and_counted(lab: Lab, operator: Operator, kubect
     source.upload(3)
     source.wake()
     source.wait_for_members([1, 2], [3])
+    # Events come after what they tell of, and the status after them.
+    source.wait_for_counts(3, 3, 2, 0, 1)
     assert [reason for reason, _ in lab.sources.events()] == ["EvaluationCreated"] * 2
     assert lab.sources.events()[0][1].endswith(": step 1, step 2.")
     headings, values = kubectl("get", "cksrc", "-o", "wide").splitlines()
