@@ -21,7 +21,6 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import sys
 import tempfile
 import time
@@ -169,7 +168,7 @@ def measure(count: int, folder: Path, store: str, idle_seconds: float) -> tuple[
         measured.peak_mib = peak_memory_mib(operator.pid)
         measured.idle_percent = _idle_percent(operator, idle_seconds)
         measured.looks = operator.metric("fineline_reconcile_seconds_count")
-        measured.requests = _requests(operator)
+        measured.requests = operator.requests()
         measured.again_seconds, measured.again_mib = _started_again(operator, count)
         config_map = next(item for item in plane.admin.items(CONFIG_MAPS, limit="2") if "binaryData" in item)
         (job,) = plane.admin.items(JOBS, limit="1")
@@ -379,16 +378,6 @@ def _started_again(operator: Operator, count: int) -> tuple[float, float]:
         told = partial(operator.metric, "fineline_watch_events_total", resource=resource)
         planes.wait_for(lambda told=told: told() >= count, f"the {resource} to be told of", seconds=600, every=0.5)
     return time.perf_counter() - start, peak_memory_mib(operator.pid)
-
-
-def _requests(operator: Operator) -> Counter[str]:
-    """`verb resource` of what it asked for, as its own metrics count: each try, but neither watches nor the Lease."""
-    found: Counter[str] = Counter()
-    for line in operator.get("/metrics")[1].splitlines():
-        if line.startswith("fineline_api_requests_total{"):
-            labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
-            found[f"{labels['verb']} {labels['resource']}"] += round(float(line.rpartition(" ")[2]))
-    return found
 
 
 def show(measured: Measured) -> None:

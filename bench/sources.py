@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import sys
 import tempfile
 import time
@@ -102,7 +101,7 @@ def measure(folder: Path, measured: Measured, polls: int) -> Measured:
         _first_listing(plane, operator, site, measured)
         processes = {"operator": operator.pid, "versitygw": server.process.pid, "kube-apiserver": plane.api_server.pid}
         before = {name: cpu_seconds(pid) for name, pid in processes.items()}
-        requests, lists = _requests(operator), operator.metric("fineline_source_lists_total")
+        requests, lists = operator.requests(), operator.metric("fineline_source_lists_total")
         looks = _looks(operator)
         began = time.perf_counter()
         time.sleep(polls * measured.poll_seconds)
@@ -112,7 +111,7 @@ def measure(folder: Path, measured: Measured, polls: int) -> Measured:
         }
         measured.lists = operator.metric("fineline_source_lists_total") - lists
         measured.looks = _looks(operator) - looks
-        measured.requests = _requests(operator) - requests
+        measured.requests = operator.requests() - requests
         measured.mib, measured.peak_mib = memory_mib(operator.pid), peak_memory_mib(operator.pid)
     return measured
 
@@ -224,16 +223,6 @@ def _control_plane(folder: Path) -> Iterator[ControlPlane]:
         plane.install_crds()
         plane.admin.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         yield plane
-
-
-def _requests(operator: Operator) -> Counter[str]:
-    """`verb resource` of what it asked the API server for, as its own metrics count."""
-    found: Counter[str] = Counter()
-    for line in operator.get("/metrics")[1].splitlines():
-        if line.startswith("fineline_api_requests_total{"):
-            labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
-            found[f"{labels['verb']} {labels['resource']}"] += round(float(line.rpartition(" ")[2]))
-    return found
 
 
 def _looks(operator: Operator) -> float:

@@ -5,6 +5,7 @@ fineline-operator --settings /etc/fineline/operator.yaml
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,11 @@ PATTERN_WORDS = fields.PATTERN_WORDS | {
 
 NamespaceOrAll = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_NAMESPACE_OR_ALL)]
 """A namespace's name, or `*`."""
+
+
+def allows(namespaces: Collection[str], namespace: str) -> bool:
+    """Whether a store or a queue that lists these namespaces may be named in this one."""
+    return "*" in namespaces or namespace in namespaces
 
 
 class StoreSettings(ResourceModel):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from fineline.resources.reasons import Reason
 from fineline.store import Patience, StoreEntry, StoreTable
-from fineline_operator.settings import OperatorSettings, StoreSettings
+from fineline_operator.settings import OperatorSettings, allows
 from fineline_operator.telling.problems import Problem
 
 PATIENCE = Patience(attempts=4, connect_seconds=5, read_seconds=65, longest_pause_seconds=5)
@@ -40,14 +40,10 @@ def not_allowed(uris: Iterable[tuple[str, str]], namespace: str, settings: Opera
                 f"{field}: {uri}: none of the operator's stores covers it. Name a URI below one of them, or have a "
                 "store for it added to the operator's settings (stores).",
             )
-        if not _may(namespace, by_prefix[entry.prefix]):
+        if not allows(by_prefix[entry.prefix].namespaces, namespace):
             return Problem(
                 Reason.STORE_NOT_ALLOWED,
                 f"{field}: {uri}: the namespace {namespace} may not use the store {entry.prefix}. Have it added to the "
                 "store's namespaces in the operator's settings.",
             )
     return None
-
-
-def _may(namespace: str, store: StoreSettings) -> bool:
-    return "*" in store.namespaces or namespace in store.namespaces

@@ -10,6 +10,7 @@ import signal
 import sys
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +125,15 @@ class Operator:
             if found and all(f'{key}="{value}"' in (found[1] or "") for key, value in labels.items()):
                 total += float(found[2])
         return total
+
+    def requests(self) -> Counter[str]:
+        """`verb resource` of what it asked for, by its own metrics: each try, but neither watches nor the Lease."""
+        found: Counter[str] = Counter()
+        for line in self.get("/metrics")[1].splitlines():
+            if line.startswith("fineline_api_requests_total{"):
+                labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
+                found[f"{labels['verb']} {labels['resource']}"] += round(float(line.rpartition(" ")[2]))
+        return found
 
     def _acts(self) -> bool:
         messages = [line["message"] for line in self.lines()]

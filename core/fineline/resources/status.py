@@ -5,10 +5,11 @@ Read leniently, since an older or newer operator may have written it; written wh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
 MAX_FAILURES = 20
@@ -28,6 +29,15 @@ class StatusModel(BaseModel):
         alias_generator=to_camel, extra="ignore", frozen=True, validate_by_name=True, validate_by_alias=True,
         serialize_by_alias=True,
     )  # fmt: skip
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        """The status in a resource's body; an empty one where it can't be read: somebody else wrote it, or another
+        version did, and it is written anew."""
+        try:
+            return cls.model_validate(body.get("status") or {})
+        except ValidationError:
+            return cls()
 
 
 class Condition(StatusModel):

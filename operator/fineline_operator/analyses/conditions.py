@@ -12,12 +12,10 @@ from fineline.resources.analysis_reasons import ANALYSIS_CONDITIONS, AnalysisRea
 from fineline.resources.status import ConditionStatus
 from fineline_operator.analyses.observed import AnalysisJob
 from fineline_operator.evaluations.wording import joined, sentence
-from fineline_operator.telling.conditions import ConditionWanted, condition
+from fineline_operator.telling.conditions import NOBODY, ConditionWanted, condition
 from fineline_operator.telling.problems import LOOKED_AT_AGAIN, TRIED_AGAIN, Problem
 
 Conditions = tuple[ConditionWanted, ...]
-
-NOBODY = "Nothing needs a person."
 
 
 def told(reason: AnalysisReason, message: str) -> Conditions:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from fineline.errors import SpecError
 from fineline.resources import TrajectoryAnalysis, TrajectoryAnalysisSpec, validated
 from fineline.resources.analysis_reasons import AnalysisReason
@@ -100,17 +98,12 @@ class Reader:
 def analysis_seen(body: Mapping[str, Any], spec: TrajectoryAnalysisSpec | None) -> AnalysisSeen:
     """The resource as the API server gave it; its spec is read by the caller."""
     metadata = body["metadata"]
-    try:
-        status = TrajectoryAnalysisStatus.model_validate(body.get("status") or {})
-    except ValidationError:
-        # Somebody else wrote it, or another version did: it is written anew.
-        status = TrajectoryAnalysisStatus()
     return AnalysisSeen(
         subject=Subject(ANALYSIS, metadata["namespace"], metadata["name"], metadata["uid"]),
         generation=metadata.get("generation", 1),
         deleting="deletionTimestamp" in metadata,
         spec=spec,
-        status=status,
+        status=TrajectoryAnalysisStatus.read(body),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fineline.resources.reasons import Reason
 from fineline.resources.status import CheckpointEvalStatus
-from fineline_operator.telling.conditions import ConditionWanted, condition
+from fineline_operator.telling.conditions import NOBODY, ConditionWanted, condition
 
 Conditions = tuple[ConditionWanted, ...]
 
@@ -20,7 +20,7 @@ def going_on(planned: ConditionWanted, admitted: ConditionWanted, reason: str, m
         admitted,
         condition("Succeeded", "Unknown", reason, message),
         condition("Reconciling", "True", reason, message),
-        condition("Stalled", "False", reason, "Nothing needs a person."),
+        condition("Stalled", "False", reason, NOBODY),
     )
 
 
@@ -42,7 +42,7 @@ def succeeded(planned: ConditionWanted, admitted: ConditionWanted, reason: str, 
         admitted,
         condition("Succeeded", "True", reason, message),
         condition("Reconciling", "False", reason, "It has ended."),
-        condition("Stalled", "False", reason, "Nothing needs a person."),
+        condition("Stalled", "False", reason, NOBODY),
     )
 
 

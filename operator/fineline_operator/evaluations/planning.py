@@ -18,7 +18,8 @@ from fineline.resources.reasons import Reason
 from fineline.results import FailedUnit, first_failures
 from fineline.store import StoreTable, open_store
 from fineline_operator import metrics
-from fineline_operator.api import AlreadyExists, Api, ApiError, Forbidden, Invalid, NotFound, path_of
+from fineline_operator.api import AlreadyExists, Api, ApiError, Forbidden, Invalid, path_of
+from fineline_operator.config_maps import config_map, positions_file
 from fineline_operator.evaluations.reading import Evaluation, Reader
 from fineline_operator.jobs import PLAN_ANNOTATION, chunk_name, index_name, object_metadata
 from fineline_operator.telling.problems import Problem, problem_of
@@ -84,26 +85,13 @@ class Planner:
         suite: SuiteSpec = evaluation.resource.spec.suite
         if suite.config_map is None:
             return None
-        return await self._config_map(evaluation, suite.config_map, "spec.suite.configMap")
+        return await config_map(self._api, evaluation.seen.namespace, suite.config_map, "spec.suite.configMap")
 
     async def _positions(self, evaluation: Evaluation) -> str | None:
         checkpoints: Checkpoints = evaluation.resource.spec.checkpoints
         if checkpoints.positions_from is None:
             return None
-        field, name = "spec.checkpoints.positionsFrom.configMap", checkpoints.positions_from.config_map
-        data = await self._config_map(evaluation, name, field)
-        if POSITIONS_KEY not in data:
-            raise SpecError(f"{field}: the ConfigMap {name} has no key {POSITIONS_KEY}", reason=Reason.SPEC_INVALID)
-        return data[POSITIONS_KEY]
-
-    async def _config_map(self, evaluation: Evaluation, name: str, field: str) -> Mapping[str, str]:
-        try:
-            body = await self._api.get(path_of("configmaps", evaluation.seen.namespace, name))
-        except NotFound:
-            message = f"{field}: there is no ConfigMap {name} in the namespace {evaluation.seen.namespace}: make it"
-            raise SpecError(message, reason=Reason.CONFIG_MAP_NOT_FOUND) from None
-        data: Mapping[str, str] = body.get("data") or {}
-        return data
+        return await positions_file(self._api, evaluation.seen.namespace, checkpoints.positions_from.config_map)
 
     async def _written(self, evaluation: Evaluation, retry: str, plan: Plan, made: Bundle) -> PlanFacts | Problem:
         seen = evaluation.seen

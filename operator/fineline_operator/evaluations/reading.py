@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from fineline.errors import SpecError
 from fineline.plan import PLAN_FILE, PlanFacts, read_facts, read_slices, uris_of
 from fineline.resources import CheckpointEval, CheckpointEvalSpec, validated
@@ -268,11 +266,6 @@ class Plans:
 def evaluation_seen(body: Mapping[str, Any]) -> EvaluationSeen:
     """The part of a CheckpointEval that can always be read; its spec is left to the caller."""
     metadata = body["metadata"]
-    try:
-        status = CheckpointEvalStatus.model_validate(body.get("status") or {})
-    except ValidationError:
-        # Somebody else wrote it, or another version did: it is written anew.
-        status = CheckpointEvalStatus()
     return EvaluationSeen(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -283,7 +276,7 @@ def evaluation_seen(body: Mapping[str, Any]) -> EvaluationSeen:
         retry=(metadata.get("annotations") or {}).get(RETRY_ANNOTATION, ""),
         spec=None,
         problem=None,
-        status=status,
+        status=CheckpointEvalStatus.read(body),
     )
 
 

@@ -13,7 +13,7 @@ from fineline.store import StoreEntry, StoreTable
 from fineline_operator.jobs.contract import Contract, check
 from fineline_operator.jobs.merge import merged
 from fineline_operator.jobs.ownership import owned_labels
-from fineline_operator.settings import AnalysisSettings, EvaluatorSettings, OperatorSettings
+from fineline_operator.settings import AnalysisSettings, EvaluatorSettings, OperatorSettings, allows
 from fineline_operator.telling.subject import Subject
 
 TEMPORARY_FOLDER = "/tmp"  # noqa: S108 - an emptyDir of the pod's own
@@ -76,7 +76,7 @@ def stores_told(namespace: str, settings: OperatorSettings) -> dict[str, str]:
         tuple(
             StoreEntry(prefix=store.prefix, endpoint=store.endpoint, region=store.region)
             for store in settings.stores
-            if "*" in store.namespaces or namespace in store.namespaces
+            if allows(store.namespaces, namespace)
         )
     )
     return {"FINELINE_STORES": stores.to_json()}

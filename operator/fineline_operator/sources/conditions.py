@@ -9,14 +9,12 @@ from fineline.resources.source_reasons import SourceReason
 from fineline.resources.source_status import SourceCounts
 from fineline.resources.status import ConditionStatus
 from fineline_operator.evaluations.wording import counted, sentence
-from fineline_operator.telling.conditions import ConditionWanted, condition
+from fineline_operator.telling.conditions import NOBODY, ConditionWanted, condition
 from fineline_operator.telling.problems import LOOKED_AT_AGAIN, TRIED_AGAIN, Problem
 
 Conditions = tuple[ConditionWanted, ...]
 _Told = tuple[ConditionStatus, str, str]
 """Status, reason, message."""
-
-NOBODY = "Nothing needs a person."
 
 
 def first_listing() -> Conditions:

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from fineline.errors import SpecError
-from fineline.plan import POSITIONS_KEY
 from fineline.resources.checkpoint_source import CheckpointSource, CheckpointSourceSpec
 from fineline.resources.reading import validated
 from fineline.resources.source_reasons import SourceReason
@@ -19,8 +16,9 @@ from fineline.sources.batches import SOURCE_UID_LABEL, TEMPLATE_ANNOTATION
 from fineline.sources.deciding import MadeEvaluation
 from fineline.sources.listing import Member
 from fineline_operator.api import Api, NotFound, path_of
+from fineline_operator.config_maps import config_map, positions_file
 from fineline_operator.evaluations.reading import evaluation_seen
-from fineline_operator.settings import OperatorSettings
+from fineline_operator.settings import OperatorSettings, allows
 from fineline_operator.sources.observed import Source, SourceSeen
 from fineline_operator.stores import not_allowed
 from fineline_operator.telling.problems import Problem
@@ -66,9 +64,10 @@ class SourceReader:
     async def files(self, source: Source) -> Files:
         """`SpecError` where one of them is not there, or lacks its key."""
         suite, positions = source.spec.template.suite.config_map, source.spec.checkpoints.positions_from
+        api, namespace = self._api, source.seen.namespace
         return Files(
-            None if suite is None else await self._data(source, suite, "spec.template.suite.configMap"),
-            None if positions is None else await self._positions(source, positions.config_map),
+            None if suite is None else await config_map(api, namespace, suite, "spec.template.suite.configMap"),
+            None if positions is None else await positions_file(api, namespace, positions.config_map),
         )
 
     async def made(self, source: SourceSeen) -> Made:
@@ -91,32 +90,10 @@ class SourceReader:
             return True
         return (body["metadata"].get("labels") or {}).get(SOURCE_UID_LABEL) == source.uid
 
-    async def _positions(self, source: Source, name: str) -> str:
-        field = "spec.checkpoints.positionsFrom.configMap"
-        data = await self._data(source, name, field)
-        if POSITIONS_KEY not in data:
-            raise SpecError(f"{field}: the ConfigMap {name} has no key {POSITIONS_KEY}")
-        return data[POSITIONS_KEY]
-
-    async def _data(self, source: Source, name: str, field: str) -> Mapping[str, str]:
-        namespace = source.seen.namespace
-        try:
-            body = await self._api.get(path_of("configmaps", namespace, name))
-        except NotFound:
-            message = f"{field}: there is no ConfigMap {name} in the namespace {namespace}: make it"
-            raise SpecError(message, reason=SourceReason.CONFIG_MAP_NOT_FOUND) from None
-        data: Mapping[str, str] = body.get("data") or {}
-        return data
-
 
 def source_seen(body: Mapping[str, Any]) -> SourceSeen:
     """The part of a CheckpointSource that can always be read."""
     metadata = body["metadata"]
-    try:
-        status = CheckpointSourceStatus.model_validate(body.get("status") or {})
-    except ValidationError:
-        # Somebody else wrote it, or another version did: it is written anew.
-        status = CheckpointSourceStatus()
     return SourceSeen(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -125,7 +102,7 @@ def source_seen(body: Mapping[str, Any]) -> SourceSeen:
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         deleting="deletionTimestamp" in metadata,
         wake=(metadata.get("annotations") or {}).get(WAKE_ANNOTATION, ""),
-        status=status,
+        status=CheckpointSourceStatus.read(body),
     )
 
 
@@ -181,7 +158,7 @@ def _queue_problem(spec: CheckpointSourceSpec, namespace: str, settings: Operato
     queue = next((queue for queue in settings.queues if queue.url == spec.sqs), None)
     if queue is None:
         message = f"spec.sqs: {spec.sqs}: is none of the queues in the operator's settings (queues)"
-    elif "*" not in queue.namespaces and namespace not in queue.namespaces:
+    elif not allows(queue.namespaces, namespace):
         message = f"spec.sqs: {spec.sqs}: the namespace {namespace} may not use this queue"
     else:
         return None

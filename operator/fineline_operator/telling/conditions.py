@@ -11,6 +11,8 @@ from fineline.resources.status import Condition, ConditionStatus
 
 MAX_REASON = 128
 MAX_MESSAGE = 2048
+NOBODY = "Nothing needs a person."
+"""What Stalled=False says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
 
-from fineline_operator.settings import QueueSettings
+from fineline_operator.settings import QueueSettings, allows
 from fineline_operator.telling.problems import Problem
 from fineline_operator.uploads.listed import Listed, Sources
 from fineline_operator.uploads.mapping import Prefixes, SourceSeen
@@ -106,5 +106,5 @@ def _of(queue: QueueSettings, listed: Listed) -> list[SourceSeen]:
     return [
         source
         for source in listed.sources
-        if source.sqs == queue.url and ("*" in queue.namespaces or source.name.namespace in queue.namespaces)
+        if source.sqs == queue.url and allows(queue.namespaces, source.name.namespace)
     ]
