@@ -21,6 +21,7 @@ from fineline_evaluator.backends.modelling import modelling
 from fineline_evaluator.backends.sharing import Answers, Ask, Greedy, Reply, Score, plan
 from fineline_evaluator.backends.tensors import check_tensors, library_config
 from fineline_evaluator.backends.tokenizer import TextEnd
+from fineline_evaluator.backends.torch_threads import set_threads
 from fineline_evaluator.scoring import (
     EngineSettings,
     GenerateRequest,
@@ -55,7 +56,7 @@ class TransformersBackend:
         how = "started" if self._model is None else "swapped" if swap else "restarted"
         try:
             if self._device.type == "cpu":
-                torch.set_num_threads(self._threads)
+                set_threads(self._threads)
             self._model = None
             loaded = self._from_files(folder, config)
         except (RuntimeError, MemoryError, OSError, ValueError, KeyError) as error:

@@ -28,6 +28,7 @@ from fineline_evaluator.backends.modelling import model_within
 from fineline_evaluator.backends.sharing import Answers, Ask, Greedy, Reply, Score, plan
 from fineline_evaluator.backends.tensors import check_tensors
 from fineline_evaluator.backends.tokenizer import TextEnd, has_tokenizer, token_files_digest
+from fineline_evaluator.backends.torch_threads import set_threads
 from fineline_evaluator.backends.transformers import device_name, same_architecture
 from fineline_evaluator.backends.verification import compare
 from fineline_evaluator.scoring import (
@@ -47,8 +48,6 @@ _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
 }
 """Read by vLLM when it is imported. The window is one longer than the model's, for the last token never enters it."""
-_set_num_threads = torch.set_num_threads
-"""vLLM's CPU worker replaces this function by one that does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ class VllmBackend:
         self._scored = self._computed = 0
         engine = self._running()
         if not self._gpu:
-            _set_num_threads(self._threads)
+            set_threads(self._threads)
         if self._suspect:
             engine.llm.collective_rpc(worker.clear_cache)
         if not engine.llm.reset_prefix_cache():
@@ -223,7 +222,7 @@ class VllmBackend:
         window = engine_settings.window(config, self._settings)
         prepare_environment(gpu=self._gpu)
         if not self._gpu:
-            _set_num_threads(self._threads)
+            set_threads(self._threads)
         llm = None
         try:
             from vllm import LLM

@@ -145,6 +145,19 @@ def ties(tensors: dict[str, Any]) -> None:
     head[7] = head[11] = some
 
 
+def test_the_stated_threads_hold_behind_vllm_too(engine: Backend, checkpoint: Checkpoint) -> None:
+    """vLLM makes torch.set_num_threads do nothing for the whole process; other threads give other last digits."""
+    engine.begin_unit()
+    behind = open_backend(EngineSettings(backend="transformers", dtype="float32", args={"threads": 2}))
+    try:
+        behind.load(checkpoint(max_position_embeddings=WINDOW))
+        assert torch.get_num_threads() == 2
+    finally:
+        behind.close()
+    engine.begin_unit()
+    assert torch.get_num_threads() == 1
+
+
 @pytest.mark.parametrize("change", [ties, lambda tensors: tensors["lm_head.weight"].zero_()])
 def test_of_equally_probable_tokens_the_first_is_greedy(
     engine: Backend, checkpoint: Checkpoint, tmp_path: Path, change: Callable[[dict[str, Any]], None]
