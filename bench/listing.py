@@ -49,9 +49,10 @@ def main() -> None:
 
 def compare(checkpoints: int, rounds: int) -> None:
     sys.path.insert(0, str(ROOT / "tests"))
-    from support.versitygw import find_binary, serve
+    from support.tools import find_tool
+    from support.versitygw import serve
 
-    binary, reason = find_binary()
+    binary, reason = find_tool("versitygw")
     if binary is None:
         sys.exit(f"no S3 server to measure with: {reason}")
     with tempfile.TemporaryDirectory() as folder, serve(binary, Path(folder)) as server:

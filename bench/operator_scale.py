@@ -50,6 +50,7 @@ from support.operator import Operator, install_operator, start_operator
 from support.processes import Server
 from support.publishing import commit
 from support.slices import upload
+from support.tools import find_tool
 from support.usage import cpu_seconds, machine_cpu_seconds, memory_mib, peak_memory_mib
 
 NAMESPACE = "evaluations"
@@ -296,7 +297,7 @@ class Site:
 
 @contextlib.contextmanager
 def _s3(folder: Path) -> Iterator[Site]:
-    binary, reason = versitygw.find_binary()
+    binary, reason = find_tool("versitygw")
     if binary is None:
         sys.exit(f"no S3 server to measure with: {reason}")
     with versitygw.serve(binary, folder / "s3") as server:
@@ -323,7 +324,7 @@ def _directory(folder: Path) -> Iterator[Site]:
 @contextlib.contextmanager
 def _control_plane(folder: Path) -> Iterator[tuple[ControlPlane, Server]]:
     binaries, reason = planes.find_binaries()
-    binary, reason_of_kwok = pods.find_binary()
+    binary, reason_of_kwok = find_tool("kwok")
     if binaries is None or binary is None:
         sys.exit(f"no control plane to measure with: {reason or reason_of_kwok}")
     folder.mkdir(parents=True)

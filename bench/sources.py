@@ -38,6 +38,7 @@ from support.evaluations import listed_checkpoint
 from support.kube_load import at_once, created, open_session
 from support.lab import operator_settings
 from support.operator import Operator, install_operator, start_operator
+from support.tools import find_tool
 from support.usage import cpu_seconds, memory_mib, peak_memory_mib
 
 NAMESPACE = "evaluations"
@@ -200,7 +201,7 @@ def _first_listing(plane: ControlPlane, operator: Operator, site: Site, measured
 
 @contextlib.contextmanager
 def _s3(folder: Path) -> Iterator[versitygw.S3Server]:
-    binary, reason = versitygw.find_binary()
+    binary, reason = find_tool("versitygw")
     if binary is None:
         sys.exit(f"no S3 server to measure with: {reason}")
     with versitygw.serve(binary, folder / "s3") as server:

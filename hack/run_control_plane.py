@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support import control_plane, kubelet, kueue, kwok
+from support.tools import find_tool
 
 
 def main() -> None:
@@ -31,9 +32,9 @@ def main() -> None:
         plane = running.enter_context(control_plane.start(_there(control_plane.find_binaries()), folder / "plane"))
         plane.install_crds()
         if arguments.kueue:
-            running.enter_context(kueue.kueue(_there(kueue.find_binary()), plane, folder / "kueue"))
+            running.enter_context(kueue.kueue(_there(find_tool("kueue")), plane, folder / "kueue"))
         if arguments.kwok:
-            running.enter_context(kwok.kwok(_there(kwok.find_binary()), plane, folder / "kwok"))
+            running.enter_context(kwok.kwok(_there(find_tool("kwok")), plane, folder / "kwok"))
         if arguments.pods:
             running.enter_context(kubelet.kubelet(plane, arguments.pods, folder / "pods"))
         print(f"export KUBECONFIG={plane.kubeconfig}\n(Ctrl-C ends it)", flush=True)

@@ -15,7 +15,8 @@ from support import control_plane as planes
 from support import order, rights_check
 from support.control_plane import ControlPlane
 from support.faults import FaultProxy, proxy_to
-from support.versitygw import S3Server, find_binary, serve
+from support.tools import find_tool
+from support.versitygw import S3Server, serve
 
 # A shared machine is slow now and then, which is no property of the code: no deadline for an example.
 settings.register_profile("fineline", settings.get_profile(settings.get_current_profile_name()), deadline=None)
@@ -48,7 +49,7 @@ def test_data() -> Path:
 @pytest.fixture(scope="session")
 def versitygw_binary() -> Path:
     """The S3 server's program, built the first time (a minute)."""
-    binary, reason = find_binary()
+    binary, reason = find_tool("versitygw")
     if binary is None:
         pytest.skip(f"no S3 server to test with: {reason}")
     return binary

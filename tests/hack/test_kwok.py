@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from support.control_plane import ControlPlane, wait_for
-from support.kwok import NODE, find_binary, kwok
+from support.kwok import NODE, kwok
+from support.tools import find_tool
 
 
 def test_a_job_is_completed_under_kwok(cluster: ControlPlane, namespace: str, tmp_path: Path) -> None:
-    binary, reason = find_binary()
+    binary, reason = find_tool("kwok")
     if binary is None:
         pytest.skip(f"no kwok: {reason}")
     jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"

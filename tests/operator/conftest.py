@@ -9,12 +9,15 @@ import pytest
 
 from support import control_plane as planes
 from support import kueue as queues
+from support import victims
 from support.control_plane import ControlPlane
 from support.faults import FaultProxy, proxy_to
 from support.kubelet import Kubelet, kubelet
 from support.lab import BUCKET, Lab, operator_settings
 from support.operator import Operator, install_operator, start_operator
+from support.tools import find_tool
 from support.versitygw import S3Server
+from support.victims import Victim
 
 QUICK = {"progressSeconds": 2.0, "troubleSeconds": 3.0, "resyncSeconds": 5.0}
 """Pauses of the shared operator: tests wait for what a person may wait a minute for."""
@@ -109,10 +112,17 @@ def own_plane(control_plane: ControlPlane) -> ControlPlane:
 def queued_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A further control plane, with Fineline's kinds and Kueue; `support.kueue.make_queue` makes a queue in it."""
     binaries, reason = planes.find_binaries()
-    binary, reason_of_kueue = queues.find_binary()
+    binary, reason_of_kueue = find_tool("kueue")
     if binaries is None or binary is None:
         pytest.skip(f"no cluster with Kueue to test with: {reason or reason_of_kueue}")
     folder = tmp_path_factory.mktemp("queued-cluster")
     with planes.start(binaries, folder) as plane, queues.kueue(binary, plane, folder / "kueue"):
         plane.install_crds()
         yield plane
+
+
+@pytest.fixture
+def victim(own_plane: ControlPlane, versitygw: S3Server, tmp_path: Path) -> Iterator[Victim]:
+    """An operator of the test's own, to be killed by its writes."""
+    with victims.victim(own_plane, versitygw, tmp_path / "victim") as dying:
+        yield dying

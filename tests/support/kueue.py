@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,10 +16,9 @@ from typing import Any
 import urllib3
 import yaml
 
-from support.control_plane import REPOSITORY, ControlPlane, wait_for
+from support.control_plane import ControlPlane, wait_for
 from support.processes import Server, lasting_port
 
-TOOLS = REPOSITORY / "hack" / "tools.sh"
 GROUP = "/apis/kueue.x-k8s.io/v1beta2"
 SYSTEM = "kueue-system"
 ACCOUNT = "kueue-controller-manager"
@@ -39,12 +37,6 @@ _KEPT = {
     "ServiceAccount",
     "ValidatingWebhookConfiguration",
 }
-
-
-def find_binary() -> tuple[Path | None, str]:
-    """Kueue's path, with its manifests in `config` beside it, built if need be, or None and the reason."""
-    built = subprocess.run([str(TOOLS), "kueue"], check=False, capture_output=True, text=True)
-    return (None, built.stderr.strip()[-2000:]) if built.returncode else (Path(built.stdout.strip()), "")
 
 
 @contextlib.contextmanager

@@ -6,18 +6,16 @@ A pod with `nodeName: kwok-node` in its spec runs and is done at once, with exit
 from __future__ import annotations
 
 import contextlib
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from support.control_plane import REPOSITORY, ControlPlane
+from support.control_plane import ControlPlane
 from support.processes import Server
 
 NODE = "kwok-node"
-TOOLS = REPOSITORY / "hack" / "tools.sh"
 
 # In one step from Pending to Succeeded: a pod costs the API server one write, so that the operator is what is measured.
 _SUCCEEDED = """
@@ -45,12 +43,6 @@ conditions:
    lastHeartbeatTime: {{ $now | Quote }}}
 phase: Running
 """
-
-
-def find_binary() -> tuple[Path | None, str]:
-    """kwok's path, built if need be, or None and the reason."""
-    built = subprocess.run([str(TOOLS), "kwok"], check=False, capture_output=True, text=True)
-    return (None, built.stderr.strip()[-2000:]) if built.returncode else (Path(built.stdout.strip()), "")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-TOOLS = Path(__file__).parents[2] / "hack" / "tools.sh"
 REGION = "us-east-1"
 
 
@@ -58,14 +57,6 @@ class S3Server:
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
         ).create_bucket(Bucket=name)
-
-
-def find_binary() -> tuple[Path | None, str]:
-    """The server's path, built if need be, or None and the reason."""
-    built = subprocess.run([str(TOOLS), "versitygw"], check=False, capture_output=True, text=True)
-    if built.returncode:
-        return None, built.stderr.strip()
-    return Path(built.stdout.strip()), ""
 
 
 @contextlib.contextmanager

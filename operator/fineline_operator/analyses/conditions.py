@@ -11,9 +11,9 @@ from typing import cast
 from fineline.resources.analysis_reasons import ANALYSIS_CONDITIONS, AnalysisReason
 from fineline.resources.status import ConditionStatus
 from fineline_operator.analyses.observed import AnalysisJob
-from fineline_operator.evaluations.wording import joined, sentence
 from fineline_operator.telling.conditions import NOBODY, ConditionWanted, condition
 from fineline_operator.telling.problems import LOOKED_AT_AGAIN, TRIED_AGAIN, Problem
+from fineline_operator.telling.words import joined, sentence
 
 Conditions = tuple[ConditionWanted, ...]
 

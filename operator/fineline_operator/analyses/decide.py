@@ -23,6 +23,7 @@ from fineline_operator.evaluations.observed import NotLooked, PodsSeen
 from fineline_operator.jobs.analysis_job import Inputs
 from fineline_operator.telling.events import event, warning
 from fineline_operator.telling.problems import STUCK_SECONDS, Problem
+from fineline_operator.telling.words import counted
 
 
 def decide(observed: Observed) -> Decision:
@@ -128,7 +129,7 @@ def _running(observed: Observed, spec: TrajectoryAnalysisSpec, job: AnalysisJob)
     status = StatusWanted(conditions.running(job, trouble), job_name=job.name)
     events: list[Told] = []
     if observed.analysis.status.job_name != job.name:
-        what = wording.counted(job.commits, "result")
+        what = counted(job.commits, "result")
         events.append(Told(event(AnalysisEvent.JOB_CREATED, f"The Job {job.name} analyses {what}."), job.uid))
     return Decision(delete=_beyond(observed, spec), status=status, events=tuple(events), again_after=again_after)
 

@@ -8,9 +8,9 @@ from fineline.resources.analysis_reasons import AnalysisEvent, AnalysisReason
 from fineline_operator.analyses.decision import Told
 from fineline_operator.analyses.observed import AnalysisJob, Listed, Observed
 from fineline_operator.evaluations.observed import NotLooked
-from fineline_operator.evaluations.wording import joined, sentence
 from fineline_operator.jobs.names import analysis_job_name
 from fineline_operator.telling.events import event
+from fineline_operator.telling.words import joined, sentence
 
 NEXT_TRY = "The next analysis follows new results, or an edit."
 

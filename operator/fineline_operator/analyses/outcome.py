@@ -17,10 +17,10 @@ from fineline.resources.analysis_status import (
 from fineline.results.analyses import REPORT_FILE, WORST_FIRST, AnalysisManifest, analysis_folder, severity
 from fineline_operator.analyses.decision import StatusWanted, Told
 from fineline_operator.analyses.observed import AnalysisJob, AnalysisSeen, Observed
-from fineline_operator.evaluations.wording import counted, sentence
 from fineline_operator.jobs.analysis_job import analysis_name
 from fineline_operator.telling.conditions import merged
 from fineline_operator.telling.events import event
+from fineline_operator.telling.words import counted, sentence
 
 MOST_CHANGES = 20
 """So many changed verdicts have an event each; one more says how many others there are."""

@@ -12,7 +12,7 @@ from fineline_operator.analyses.decide import decide, last_try, taken_up
 from fineline_operator.analyses.decision import CreateJob, Decision, Look
 from fineline_operator.analyses.listing import Listing
 from fineline_operator.analyses.observed import AnalysisSeen, Asked, Observed, ResultsSeen
-from fineline_operator.analyses.outcome import STATES, counts
+from fineline_operator.analyses.outcome import counts
 from fineline_operator.analyses.reading import Reader
 from fineline_operator.api import Api
 from fineline_operator.jobs.analysis_job import analysis_name
@@ -60,7 +60,7 @@ class AnalysisReconciler:
         self.results.pop(uid, None)
         place = self._told.pop(uid, None)
         if place is not None:
-            metrics.forget_verdicts(*place, STATES)
+            metrics.forget_verdicts(*place)
 
     def _measure(self, seen: AnalysisSeen, decision: Decision, *, written: bool) -> None:
         status, subject = decision.status, seen.subject

@@ -16,6 +16,7 @@ from fineline_operator.evaluations.work import Work
 from fineline_operator.telling.conditions import ConditionWanted, condition
 from fineline_operator.telling.events import EventWanted, event
 from fineline_operator.telling.problems import Problem
+from fineline_operator.telling.words import joined, sentence
 
 SOON_SECONDS = 5.0
 """Workloads are not watched. While Kueue holds a Job they are looked at so often at first, and each `trouble_seconds`
@@ -117,18 +118,18 @@ def _queued(work: Work, job: JobSeen, seen: WorkloadSeen) -> Admission:
     if seen.problem is not None:
         said = condition("Admitted", "False", seen.problem.reason, wording.of_problem(seen.problem))
         return Admission(said, held=True, problem=seen.problem)
-    words = wording.sentence(seen.message)
+    words = sentence(seen.message)
     if seen.evicted and not seen.evicted.startswith(DEACTIVATED):
         reason = Reason.PREEMPTED if seen.evicted == Reason.PREEMPTED else Reason.EVICTED
         kept = f"What is published stays; the Job {job.name} goes on when Kueue admits it again."
-        said = _not_yet(reason, wording.joined(words or f"Kueue stopped the Job: {seen.evicted}.", kept))
+        said = _not_yet(reason, joined(words or f"Kueue stopped the Job: {seen.evicted}.", kept))
         return Admission(said, held=True, again_after=again)
     if not words and not _is_new(work, job):
         no_workload = wording.no_workload(job, work.spec.priority_class_name)
         words = wording.no_words(job, work.evaluation.namespace) if seen.name else no_workload
     if seen.evicted.startswith(DEACTIVATED_BY_KUEUE):
         words = wording.not_taken_up(seen, work.evaluation.namespace)
-    words = wording.joined(words, wording.mend_of_quota(words)) or f"The Job {job.name} waits for Kueue to admit it."
+    words = joined(words, wording.mend_of_quota(words)) or f"The Job {job.name} waits for Kueue to admit it."
     return Admission(_not_yet(Reason.QUEUED, words), held=True, again_after=again)
 
 
@@ -159,7 +160,7 @@ def _suspended(
 
 
 def _waiting(work: Work) -> ConditionWanted:
-    message = wording.sentence(work.observed.room_message) or (
+    message = sentence(work.observed.room_message) or (
         "As many evaluations run as the operator's maxActive allows: this one waits for its turn, the oldest first."
     )
     return _not_yet(Reason.WAITING, message)

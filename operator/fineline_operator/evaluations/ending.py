@@ -21,6 +21,7 @@ from fineline_operator.evaluations.work import Work
 from fineline_operator.telling.conditions import ConditionWanted, condition
 from fineline_operator.telling.events import EventWanted, event
 from fineline_operator.telling.problems import Problem
+from fineline_operator.telling.words import joined, sentence
 
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 """The reason that Kubernetes gives a Job that took longer than its activeDeadlineSeconds."""
@@ -107,7 +108,7 @@ def _succeeded(work: Work, job: JobSeen | None, reason: Reason) -> Decision:
 
 
 def _failed(work: Work, job: JobSeen | None, commits: CommitsSeen | None, reason: Reason) -> Decision:
-    message = wording.joined(
+    message = joined(
         wording.not_all_published(work.plan, commits),
         wording.first_failure(work.failures or work.status.failures),
         _why(work, job, reason),
@@ -140,7 +141,7 @@ def _why(work: Work, job: JobSeen | None, reason: Reason) -> str:
     pods = work.observed.pods
     troubles = pods.troubles if isinstance(pods, PodsSeen) else ()
     said = f"The Job {job.name} gave up ({job.finished_reason or 'Failed'}): {job.finished_message}"
-    return wording.joined(wording.sentence(said), wording.of_trouble(troubles[0]) if troubles else "")
+    return joined(sentence(said), wording.of_trouble(troubles[0]) if troubles else "")
 
 
 def _mend(reason: Reason) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fineline.resources.reasons import EventReason, Reason
-from fineline_operator.evaluations import wording
 from fineline_operator.evaluations.admission import Admission, admission
 from fineline_operator.evaluations.conditions import admitted_as_it_stands, going_on
 from fineline_operator.evaluations.decision import Action, Decision, DeleteJob, Look, PatchJob
@@ -14,6 +13,7 @@ from fineline_operator.evaluations.work import Work
 from fineline_operator.jobs import parallelism, ttl_seconds
 from fineline_operator.telling.events import EventWanted, event
 from fineline_operator.telling.problems import Problem
+from fineline_operator.telling.words import counted
 
 INDEX_PART = 6
 """An index that ended makes the next listing come after this part of the usual pause."""
@@ -81,15 +81,15 @@ def _headline(work: Work, job: JobSeen) -> tuple[Reason, str]:
     """Running is not said in the first seconds: a short evaluation's status is not written for that alone."""
     observed = work.observed
     seconds = (observed.now - job.started).total_seconds() if job.started is not None and not job.suspended else 0.0
-    at_once = f"at most {wording.counted(_pods_at_once(work, job), 'pod')} at once"
+    at_once = f"at most {counted(_pods_at_once(work, job), 'pod')} at once"
     if seconds >= observed.trouble_seconds and (job.ready > 0 or job.ended_indexes > 0):
-        units = wording.counted(work.plan.todo, "unit")
+        units = counted(work.plan.todo, "unit")
         return Reason.RUNNING, f"The Job {job.name} does {units} in {_slices(work)}, {at_once}."
     return Reason.PROGRESSING, f"The Job {job.name} is made and its pods start: {_slices(work)}, {at_once}."
 
 
 def _slices(work: Work) -> str:
-    return wording.counted(work.plan.slices, "slice")
+    return counted(work.plan.slices, "slice")
 
 
 def _wait_for_its_end(work: Work, job: JobSeen) -> Decision:

@@ -19,22 +19,7 @@ from fineline_operator.evaluations.observed import (
     WorkloadSeen,
 )
 from fineline_operator.telling.problems import LOOKED_AT_AGAIN, TRIED_AGAIN, Problem
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 unit`, `1,204 units`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def sentence(text: str) -> str:
-    """The text with a full stop at its end."""
-    text = text.strip()
-    return text if not text or text[-1] in ".!?…" else f"{text}."
-
-
-def joined(*sentences: str) -> str:
-    """Sentences in a row; empty ones are left out."""
-    return " ".join(part for part in sentences if part)
+from fineline_operator.telling.words import counted, joined, sentence
 
 
 def planned(plan: PlanSeen) -> str:

@@ -13,6 +13,7 @@ from fineline_operator.evaluations.decision import StatusWanted
 from fineline_operator.evaluations.observed import CommitsSeen, EvaluationSeen, JobSeen, Observed, PlanSeen
 from fineline_operator.telling.conditions import ConditionWanted, condition
 from fineline_operator.telling.events import EventWanted, event
+from fineline_operator.telling.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,7 @@ class Work:
                 "published is not done again."
             )
             events.append(event(EventReason.JOB_GONE, message))
-        message = (
-            f"The Job {job.name} does {wording.counted(self.plan.todo, 'unit')} in "
-            f"{wording.counted(self.plan.slices, 'slice')}."
-        )
+        message = f"The Job {job.name} does {counted(self.plan.todo, 'unit')} in {counted(self.plan.slices, 'slice')}."
         events.append(event(EventReason.JOB_CREATED, message))
         return tuple(events)
 

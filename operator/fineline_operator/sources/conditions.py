@@ -8,9 +8,9 @@ from __future__ import annotations
 from fineline.resources.source_reasons import SourceReason
 from fineline.resources.source_status import SourceCounts
 from fineline.resources.status import ConditionStatus
-from fineline_operator.evaluations.wording import counted, sentence
 from fineline_operator.telling.conditions import NOBODY, ConditionWanted, condition
 from fineline_operator.telling.problems import LOOKED_AT_AGAIN, TRIED_AGAIN, Problem
+from fineline_operator.telling.words import counted, sentence
 
 Conditions = tuple[ConditionWanted, ...]
 _Told = tuple[ConditionStatus, str, str]

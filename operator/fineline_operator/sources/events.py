@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from fineline.resources.source_reasons import SourceEvent, SourceReason
 from fineline.sources.deciding import MadeEvaluation
 from fineline.sources.listing import Member
-from fineline_operator.evaluations.wording import counted
 from fineline_operator.sources.observed import SourceSeen
 from fineline_operator.telling.events import EventWanted, event
+from fineline_operator.telling.words import counted
 
 MOST_NAMED = 5
 """So many checkpoints an event names; the CheckpointEval itself names all."""

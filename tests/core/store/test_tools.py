@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.versitygw import TOOLS
+from support.tools import TOOLS
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -3,9 +3,7 @@ its end from that of an undisturbed one."""
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -13,57 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from support.api_faults import ApiProxy, Asked, api_proxy
+from support.api_faults import Asked
 from support.control_plane import ControlPlane, wait_for
-from support.lab import BUCKET, TASKS, Lab, operator_settings
+from support.lab import TASKS, Lab
 from support.lives import End, end_state, ended
-from support.operator import Operator, install_operator, start_operator
-from support.versitygw import S3Server
-
-NEVER = 10**9
+from support.victims import Victim
 
 
 @dataclass
-class Victim:
-    """An operator behind a proxy. It is killed once the API server has carried out its n-th write from now on, and
-    before it hears of it; a Lease is not counted, nor is what was refused: it changes nothing."""
+class Deaths:
+    """It dies of its n-th write from now on; `every`: again after as many further writes, and so on. 0: of none."""
 
-    operator: Operator
-    proxy: ApiProxy
-    left: int = NEVER
-    written: int = 0
+    n: int = 0
     every: bool = False
+    written: int = 0
 
-    def __post_init__(self) -> None:
-        self.proxy.on_answer = self._count
-
-    def kill_after(self, writes: int, *, every: bool = False) -> None:
-        """`every`: again after as many further writes, and so on."""
-        self.left, self.written, self.every = writes, 0, every
-
-    def _count(self, asked: Asked) -> None:
-        if not asked.write or "/leases" in asked.path or asked.status not in (200, 201) or not self.operator.running:
-            return
+    def __call__(self, asked: Asked) -> bool:
         self.written += 1
-        if self.written % self.left == 0 and (self.every or self.written == self.left):
-            os.kill(self.operator.pid, signal.SIGKILL)
-
-    def survive(self) -> None:
-        """Starts it again where it was killed. To be called by the test's own thread."""
-        if not self.operator.running:
-            self.operator.start()
-
-
-@pytest.fixture
-def victim(own_plane: ControlPlane, versitygw: S3Server, tmp_path: Path) -> Iterator[Victim]:
-    home = own_plane.make_namespace("operator")
-    settings = operator_settings(versitygw, f"s3://{BUCKET}/", tmp_path, lease={"seconds": 4})
-    with api_proxy(own_plane) as proxy:
-        kubeconfig = proxy.kubeconfig(install_operator(own_plane, home))
-        # The same identity each time: it need not wait for the end of its own Lease.
-        with start_operator(tmp_path / "operator", kubeconfig, settings=settings, identity="victim") as operator:
-            yield Victim(operator, proxy)
-    own_plane.delete_namespace(home)
+        return self.n > 0 and self.written % self.n == 0 and (self.every or self.written == self.n)
 
 
 @pytest.fixture
@@ -95,13 +60,9 @@ def apply_with_a_large_plan(lab: Lab) -> None:
 
 
 def go_on_to_the_end(lab: Lab, victim: Victim, *, jobs: int, retry: str | None = None) -> None:
-    def reached(true: Callable[[], bool]) -> bool:
-        victim.survive()
-        return true()
-
-    wait_for(lambda: reached(lambda: len(lab.jobs()) == jobs), f"Job {jobs}", seconds=60)
+    wait_for(victim.survives_until(lambda: len(lab.jobs()) == jobs), f"Job {jobs}", seconds=60)
     lab.work(fail={(2, TASKS[0])})
-    wait_for(lambda: reached(lambda: _ended(lab, retry)), "the end", seconds=60)
+    wait_for(victim.survives_until(lambda: _ended(lab, retry)), "the end", seconds=60)
 
 
 def _ended(lab: Lab, retry: str | None) -> bool:
@@ -110,22 +71,18 @@ def _ended(lab: Lab, retry: str | None) -> bool:
 
 
 def assert_same_end(lab: Lab, victim: Victim, undisturbed: End, what: str) -> None:
-    def same() -> bool:
-        victim.survive()
-        return end_state(lab) == undisturbed
-
     try:
-        wait_for(same, "the same end", seconds=10)
+        wait_for(victim.survives_until(lambda: end_state(lab) == undisturbed), "the same end", seconds=10)
     except TimeoutError:
         assert end_state(lab) == undisturbed, what
 
 
 def test_killed_after_each_write_of_a_life_it_comes_to_the_same_end(new_lab: Callable[[], Lab], victim: Victim) -> None:
     first = new_lab()
-    victim.kill_after(NEVER)
+    counted = victim.dies = Deaths()
     apply_with_a_large_plan(first)
     go_on_to_the_end(first, victim, jobs=1)
-    writes, undisturbed, commits = victim.written, end_state(first), set(first.committed())
+    writes, undisturbed, commits = counted.written, end_state(first), set(first.committed())
     assert len(undisturbed["config maps"]) == 2
     assert [reason for reason, _ in undisturbed["events"]] == ["CheckpointFailed", "Failed", "JobCreated", "Planned"]
     assert len(undisturbed["jobs"]) == 1
@@ -133,10 +90,10 @@ def test_killed_after_each_write_of_a_life_it_comes_to_the_same_end(new_lab: Cal
     for number in count(1):
         lab = new_lab()
         labs.append(lab)
-        victim.kill_after(number)
+        deaths = victim.dies = Deaths(number)
         apply_with_a_large_plan(lab)
         go_on_to_the_end(lab, victim, jobs=1)
-        survived = victim.written < number
+        survived = deaths.written < number
         assert_same_end(lab, victim, undisturbed, f"killed after write {number} of {writes}")
         assert set(lab.committed()) == commits
         if survived:
@@ -154,11 +111,11 @@ def test_killed_after_every_write_of_a_retry_it_comes_to_the_same_end(
         lab = new_lab()
         lab.apply()
         go_on_to_the_end(lab, victim, jobs=1)
-        victim.kill_after(1 if killed else NEVER, every=True)
+        deaths = victim.dies = Deaths(1 if killed else 0, every=True)
         lab.retry("first")
         go_on_to_the_end(lab, victim, jobs=2, retry="first")
         ends.append(end_state(lab))
     undisturbed, _ = ends
     assert [reason for reason, _ in undisturbed["events"]].count("Failed") == 2
-    assert_same_end(lab, victim, undisturbed, f"killed after each of {victim.written} writes")
-    assert victim.written >= 7
+    assert_same_end(lab, victim, undisturbed, f"killed after each of {deaths.written} writes")
+    assert deaths.written >= 7

@@ -23,7 +23,7 @@ def counts(**values: int) -> SourceCounts:
 
 
 def findings(listed_at: datetime = NOW, **values: int) -> Findings:
-    return Findings(counts(**values), None, (), listed_at)
+    return Findings(counts(**values), None, (), listed_at, waiting_since=None)
 
 
 TOLD: dict[SourceReason, Conditions] = {

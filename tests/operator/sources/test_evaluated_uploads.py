@@ -28,6 +28,10 @@ def test_an_upload_is_evaluated_and_counted(lab: Lab, operator: Operator, kubect
     assert (owner["kind"], owner["name"], owner["controller"]) == ("CheckpointSource", "tiny", True)
     assert made["spec"]["run"] == {"name": "tiny", "tokensPerStep": 1000}
     source.wait_for_counts(2, 2, 0, 0, 2)
+    of_it = {"namespace": lab.namespace, "source": "tiny"}
+    assert operator.metric("fineline_source_checkpoints", state="waiting", **of_it) == 2
+    changed = max(item.modified for item in source.uploads.list("step1/"))
+    assert operator.metric("fineline_source_waiting_since_timestamp_seconds", **of_it) == changed.timestamp()
     assert source.wait_for_reason("Evaluating") == "2 checkpoints wait for results."
     source.work()
     source.wait_for_counts(2, 2, 2, 0, 0)
@@ -38,6 +42,8 @@ def test_an_upload_is_evaluated_and_counted(lab: Lab, operator: Operator, kubect
     assert newest["seenAt"] <= newest["evaluatedAt"]
     assert operator.metric("fineline_upload_to_result_seconds_count") - measured == 2
     assert operator.metric("fineline_source_lists_total") > listed
+    assert operator.metric("fineline_source_checkpoints", state="evaluated", **of_it) == 2
+    assert operator.metric("fineline_source_waiting_since_timestamp_seconds", **of_it) == 0
     source.upload(3)
     source.wake()
     source.wait_for_members([1, 2], [3])

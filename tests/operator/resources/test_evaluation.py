@@ -1,13 +1,13 @@
 """The API server takes, keeps, shows and refuses CheckpointEvals as the models and the reference page say.
 
-`test_resource_kinds.py` has what all kinds have in common.
+`test_kinds.py` has what all kinds have in common.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from support.evaluations import evaluation_values
 from support.kube_api import ApiError
 from support.place import NOW, Place, condition
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "reference" / "checkpointeval.yaml"
+EXAMPLE = Path(__file__).parents[3] / "docs" / "reference" / "checkpointeval.yaml"
 
 # A spec in which every field that can't change is set.
 WHOLE: dict[str, Any] = {
@@ -29,20 +29,6 @@ WHOLE: dict[str, Any] = {
     "engine": {"maxModelLen": 128, "args": {"max_num_seqs": 4, "compilation_config": {"level": 0}}},
     "results": "s3://evals/results/",
 }
-
-
-@pytest.fixture(scope="module")
-def cluster(own_plane: ControlPlane) -> ControlPlane:
-    """Where no operator writes: all that is looked at is the API server."""
-    return own_plane
-
-
-@pytest.fixture(scope="module")
-def module_namespace(cluster: ControlPlane) -> Iterator[str]:
-    """One namespace for all that only asks what would happen (dry runs)."""
-    name = cluster.make_namespace()
-    yield name
-    cluster.delete_namespace(name)
 
 
 @pytest.fixture(scope="module")

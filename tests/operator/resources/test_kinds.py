@@ -1,12 +1,12 @@
 """The API server takes, keeps, shows and refuses resources of every kind as the models and the reference pages say.
 
-`test_resource.py` has what only a CheckpointEval has.
+`test_evaluation.py` has what only a CheckpointEval has.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +25,8 @@ from support.resource_rules import BROKEN, CASES
 from support.resources import KIND, NAMES, largest_spec, resource_values
 from support.specs import SPECS
 
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
 CONDITIONS = [condition("Ready", reason="UpToDate"), condition("Reconciling", "False"), condition("Stalled", "False")]
-
-
-@pytest.fixture(scope="module")
-def cluster(own_plane: ControlPlane) -> ControlPlane:
-    """Where no operator writes: all that is looked at is the API server."""
-    return own_plane
-
-
-@pytest.fixture(scope="module")
-def module_namespace(cluster: ControlPlane) -> Iterator[str]:
-    """One namespace for all that only asks what would happen (dry runs)."""
-    name = cluster.make_namespace()
-    yield name
-    cluster.delete_namespace(name)
 
 
 @pytest.fixture(scope="module")
