@@ -41,6 +41,7 @@ tools: ## Get the test servers (needs Go) and find Chromium: about 15 minutes on
 	@hack/control-plane.sh >/dev/null
 	@hack/tools.sh kueue >/dev/null
 	@hack/tools.sh kwok >/dev/null
+	@hack/tools.sh promtool >/dev/null
 	@hack/chromium.sh >/dev/null || true
 
 .PHONY: test

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -49,8 +50,8 @@ def settings_page(template: str, example: str, schema: Mapping[str, Any]) -> str
     return _filled(template, {"example": lambda: example, "settings": lambda: fields})
 
 
-def metrics_page(template: str, registry: CollectorRegistry, prefix: str) -> str:
-    """The page on the metrics of a registry whose names have this prefix."""
+def metrics_page(template: str, registry: CollectorRegistry, prefix: str, alerts: Mapping[str, Any]) -> str:
+    """The page on the metrics of a registry whose names have this prefix, and on the alerting rules of a file."""
     told = [metric for metric in registry.collect() if metric.name.startswith(prefix)]
     # The library has no public way to the labels of a metric that has no series yet.
     collectors = [one for one in registry._collector_to_names if hasattr(one, "_labelnames")]  # noqa: SLF001
@@ -64,7 +65,24 @@ def metrics_page(template: str, registry: CollectorRegistry, prefix: str) -> str
         )
         for metric in told
     )
-    return _filled(template, {"metrics": lambda: _table(("metric", "type", "labels", "meaning"), rows)})
+    rules = (
+        (f"`{rule['alert']}`", rule["labels"]["severity"], f"`{rule['expr']}`", rule.get("for", ""), _says(rule))
+        for group in alerts["groups"]
+        for rule in group["rules"]
+    )
+    return _filled(
+        template,
+        {
+            "metrics": lambda: _table(("metric", "type", "labels", "meaning"), rows),
+            "alerts": lambda: _table(("alert", "severity", "expression", "for", "says"), rules),
+        },
+    )
+
+
+def _says(rule: Mapping[str, Any]) -> str:
+    """Without the values that an alert fills in."""
+    said = rule["annotations"]
+    return re.sub(r"{{ \$(?:labels\.)?(\w+)[^}]*}}", r"*\1*", f"{said['summary']} {said['description']}")
 
 
 def _filled(template: str, parts: Mapping[str, Callable[[], str]]) -> str:

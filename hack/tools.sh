@@ -5,11 +5,14 @@
 # control plane has a script of its own: hack/control-plane.sh.
 set -euo pipefail
 
-# name  module  version  package in it  what of the module is kept beside the tool (- for nothing)
+# name  module  version  package in it  what of the module is kept beside the tool, build tags (- for nothing)
 tools='
-versitygw  github.com/versity/versitygw  v1.8.0   cmd/versitygw  -
-kwok       sigs.k8s.io/kwok              v0.8.0   cmd/kwok       -
-kueue      sigs.k8s.io/kueue             v0.19.0  cmd/kueue      config
+versitygw  github.com/versity/versitygw      v1.8.0    cmd/versitygw  -       -
+kwok       sigs.k8s.io/kwok                  v0.8.0    cmd/kwok       -       -
+kueue      sigs.k8s.io/kueue                 v0.19.0   cmd/kueue      config  -
+promtool   github.com/prometheus/prometheus  v0.313.5  cmd/promtool   -       remove_all_sd
+helm       helm.sh/helm/v4                   v4.3.1    cmd/helm       -       -
+kubeconform  github.com/yannh/kubeconform   v0.8.0    cmd/kubeconform  -     -
 '
 
 fail() {
@@ -18,7 +21,7 @@ fail() {
 }
 
 wanted=${1:-}
-read -r name module version package kept < <(awk -v wanted="$wanted" 'NF && $1 == wanted' <<<"$tools") ||
+read -r name module version package kept tags < <(awk -v wanted="$wanted" 'NF && $1 == wanted' <<<"$tools") ||
   fail "which tool? One of: $(awk 'NF { printf "%s ", $1 }' <<<"$tools")"
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/fineline/tools
@@ -32,7 +35,7 @@ build() {
   # In the module's own folder, so that its own go.sum checks whatever it is built from.
   source=$(cd / && GOFLAGS=-mod=mod go mod download -json "$module@$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p') ||
     fail "$module@$version could not be fetched"
-  (cd "$source" && CGO_ENABLED=0 GOFLAGS=-mod=readonly go build -trimpath -ldflags '-s -w' -o "$1/$name" "./$package" >&2) ||
+  (cd "$source" && CGO_ENABLED=0 GOWORK=off GOFLAGS=-mod=readonly go build -tags "${tags#-}" -trimpath -ldflags '-s -w' -o "$1/$name" "./$package" >&2) ||
     fail "$module@$version could not be built; Go's output stands above"
   # Modules are fetched as read-only files.
   [[ $kept == - ]] || { cp -R "$source/$kept" "$1/" && chmod -R u+w "$1/$(basename "$kept")"; }

@@ -1,19 +1,22 @@
 """What Prometheus is told. Every name and label of the operator's metrics stands here.
 
-Labels are kinds, verbs and resources: never names of objects, of which there may be many. Verdicts alone have the name
-of their TrajectoryAnalysis: there are few of these, and an alert has to say which.
+Labels are kinds, verbs and resources: never names of objects, of which there may be many. What is told of
+CheckpointSources and TrajectoryAnalyses alone has their names: there are few of these, and an alert has to say which.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+
+from fineline.resources.source_status import SourceCounts
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -53,6 +56,16 @@ SOURCE_LISTS = Counter(
     "fineline_source_lists_total", "Pages of listings that were asked for of the prefixes of CheckpointSources.",
     registry=REGISTRY,
 )  # fmt: skip
+SOURCE_CHECKPOINTS = Gauge(
+    "fineline_source_checkpoints", "Checkpoints by state, as `status.checkpoints` counts them.",
+    ["namespace", "source", "state"], registry=REGISTRY,
+)  # fmt: skip
+SOURCE_WAITING_SINCE = Gauge(
+    "fineline_source_waiting_since_timestamp_seconds",
+    "The last change of the oldest complete checkpoint that waits for results; none where none waits, or it is "
+    "suspended.",
+    ["namespace", "source"], registry=REGISTRY,
+)  # fmt: skip
 UPLOAD_TO_RESULT = Histogram(
     "fineline_upload_to_result_seconds",
     "From the last change of a checkpoint until all of its results were seen, of those that a CheckpointSource saw to "
@@ -86,16 +99,31 @@ def store_call(what: str) -> Iterator[None]:
         STORE_SECONDS.labels(what, outcome).observe(time.perf_counter() - began)
 
 
+def tell_source(namespace: str, source: str, counts: SourceCounts, waiting_since: datetime | None) -> None:
+    """How many checkpoints have each state, and since when the oldest waits."""
+    for state, count in counts.model_dump().items():
+        SOURCE_CHECKPOINTS.labels(namespace, source, state).set(count)
+    if waiting_since is None:
+        SOURCE_WAITING_SINCE.remove_by_labels({"namespace": namespace, "source": source})
+    else:
+        SOURCE_WAITING_SINCE.labels(namespace, source).set(waiting_since.timestamp())
+
+
+def forget_source(namespace: str, source: str) -> None:
+    """The CheckpointSource of which this was told is gone."""
+    for gauge in (SOURCE_CHECKPOINTS, SOURCE_WAITING_SINCE):
+        gauge.remove_by_labels({"namespace": namespace, "source": source})
+
+
 def tell_verdicts(namespace: str, analysis: str, states: Mapping[str, int]) -> None:
     """How many runs have each state; `states` always names the same ones."""
     for state, count in states.items():
         VERDICTS.labels(namespace, analysis, state).set(count)
 
 
-def forget_verdicts(namespace: str, analysis: str, states: Iterable[str]) -> None:
+def forget_verdicts(namespace: str, analysis: str) -> None:
     """The TrajectoryAnalysis of which these were told is gone."""
-    for state in states:
-        VERDICTS.remove(namespace, analysis, state)
+    VERDICTS.remove_by_labels({"namespace": namespace, "analysis": analysis})
 
 
 def exposition() -> bytes:

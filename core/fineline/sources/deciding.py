@@ -31,7 +31,7 @@ class _Sorted:
 
     evaluated: int
     failed: int
-    under_way: int
+    under_way: tuple[Walked, ...]
     waiting: tuple[Walked, ...]
     unsettled: frozenset[Member]
 
@@ -45,7 +45,7 @@ def decide(observed: SourceObserved) -> SourceDecision:
     cut = batches.Cut(()) if spec.suspend else batches.cut(selected.waiting, spec, observed.now, idle=not running)
     now_made = cut.batches[: batches.MOST_AT_ONCE]
     first = batches.last_number(made, observed.source, observed.template) + 1
-    waiting = selected.under_way + len(selected.waiting)
+    waiting = (*selected.under_way, *selected.waiting)
     return SourceDecision(
         create=tuple(
             NewEvaluation(batches.evaluation_name(observed.source, observed.template, number), members)
@@ -57,13 +57,14 @@ def decide(observed: SourceObserved) -> SourceDecision:
             complete=sum(item.problem is None for item in checkpoints),
             evaluated=selected.evaluated,
             failed=selected.failed,
-            waiting=waiting,
+            waiting=len(waiting),
         ),
         newest=_newest(checkpoints, observed.progress, observed.status, observed.now),
         waiting_on=_waiting_on(checkpoints, observed),
-        evaluating=running or waiting > 0,
+        evaluating=running or bool(waiting),
         changed=_changed(selected.waiting, observed),
         again_after=_again_after(observed, cut, more=len(cut.batches) > len(now_made)),
+        waiting_since=None if spec.suspend else min((item.changed for item in waiting), default=None),
     )
 
 
@@ -88,7 +89,8 @@ def _sorted(selected: Sequence[Walked], observed: SourceObserved) -> _Sorted:
         taken |= made.members
         if not made.finished or made.succeeded:
             not_failed |= made.members
-    evaluated = failed = under_way = 0
+    evaluated = failed = 0
+    under_way: list[Walked] = []
     waiting: list[Walked] = []
     for item in selected:
         member = item.member
@@ -102,7 +104,7 @@ def _sorted(selected: Sequence[Walked], observed: SourceObserved) -> _Sorted:
         elif member not in taken:
             waiting.append(item)
         elif member in not_failed:
-            under_way += 1
+            under_way.append(item)
         else:
             # Its CheckpointEval ended without a word on it, past its deadline for instance: a person must retry that.
             failed += 1
@@ -111,7 +113,7 @@ def _sorted(selected: Sequence[Walked], observed: SourceObserved) -> _Sorted:
         for member in (item.member for item in observed.listing.checkpoints)
         if member in taken and observed.progress.get(member, MemberProgress.OPEN) is MemberProgress.OPEN
     )
-    return _Sorted(evaluated, failed, under_way, tuple(waiting), unsettled)
+    return _Sorted(evaluated, failed, tuple(under_way), tuple(waiting), unsettled)
 
 
 def _newest(

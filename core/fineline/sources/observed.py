@@ -72,6 +72,7 @@ class SourceDecision:
     - `evaluating`: some run, or checkpoints wait for theirs.
     - `changed`: waiting ones whose position was evaluated, or is a member, with other bytes.
     - `again_after`: seconds after which time alone may change something, None where it can't. The caller adds its poll.
+    - `waiting_since`: the last change of the oldest complete checkpoint without results; None while suspended.
     """
 
     create: tuple[NewEvaluation, ...]
@@ -82,3 +83,4 @@ class SourceDecision:
     evaluating: bool
     changed: tuple[Member, ...]
     again_after: float | None
+    waiting_since: datetime | None

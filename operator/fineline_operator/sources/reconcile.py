@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from fineline.errors import SpecError
 from fineline.resources.source_reasons import SourceReason
 from fineline.sources.listing import Listing
+from fineline_operator import metrics
 from fineline_operator.api import Api
 from fineline_operator.queue import Backoff, Key
 from fineline_operator.settings import OperatorSettings
@@ -68,6 +69,7 @@ class SourceReconciler:
         self._site = Site(self._reader, Actor(api, self._reader), self._teller, threads, self._stores)
         self._prefixes: dict[str, Prefix] = {}
         self._works: dict[str, Work] = {}
+        self._told: dict[str, tuple[str, str]] = {}
 
     async def __call__(self, key: Key) -> float | None:
         """Seconds until the next look without an event; None where it is gone.
@@ -86,6 +88,7 @@ class SourceReconciler:
         if isinstance(source, Source) and source.aside is None and source.spec.sqs is not None:
             source = replace(source, aside=self._queue_problem(source.spec.sqs))
         outcome = _stuck(source) if isinstance(source, Problem) else await self._looked(key, source)
+        self._measure(seen, outcome)
         await self._tell(seen, outcome)
         known = self._world.get(key)
         if known is None or known.uid != seen.uid:
@@ -98,6 +101,9 @@ class SourceReconciler:
         """Nothing is needed any more of a source that is gone."""
         self._prefixes.pop(uid, None)
         self._works.pop(uid, None)
+        place = self._told.pop(uid, None)
+        if place is not None:
+            metrics.forget_source(*place)
 
     async def _looked(self, key: Key, source: Source) -> Outcome:
         try:
@@ -138,6 +144,11 @@ class SourceReconciler:
             await self._teller.tell(seen.subject, warning(stalled.reason, stalled.message), now)
         await self._write(seen, outcome.conditions, outcome.findings, now)
 
+    def _measure(self, seen: SourceSeen, outcome: Outcome) -> None:
+        if (findings := outcome.findings) is not None:
+            place = self._told[seen.uid] = (seen.subject.namespace, seen.subject.name)
+            metrics.tell_source(*place, findings.counts, findings.waiting_since)
+
     async def _write(self, seen: SourceSeen, conditions: Conditions, findings: Findings | None, now: datetime) -> None:
         status = next_status(seen, conditions, findings, now)
         if status is not None:
@@ -162,7 +173,9 @@ def _failing(problem: Problem) -> Outcome:
 def _outcome(source: Source, listing: Listing, done: Done, next_listing: float) -> Outcome:
     """`next_listing` is in seconds."""
     decision, problem = done.decision, done.problem
-    findings = Findings(decision.counts, decision.newest, decision.waiting_on, listing.listed_at)
+    findings = Findings(
+        decision.counts, decision.newest, decision.waiting_on, listing.listed_at, decision.waiting_since
+    )
     if problem is not None and not problem.lasting:
         return Outcome(of_problem(problem), findings, backoff=True)
     again_after = next_listing

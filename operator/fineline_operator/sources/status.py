@@ -21,6 +21,7 @@ class Findings:
     newest: NewestCheckpoint | None
     waiting_on: tuple[WaitingOn, ...]
     listed_at: datetime | None
+    waiting_since: datetime | None
 
 
 def next_status(
