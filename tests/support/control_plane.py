@@ -27,7 +27,7 @@ from support.processes import Server, lasting_port
 
 REPOSITORY = Path(__file__).parents[2]
 BINARIES = REPOSITORY / "hack" / "control-plane.sh"
-CRDS = REPOSITORY / "charts" / "fineline" / "crds"
+CRDS = REPOSITORY / "charts" / "fineline" / "files" / "crds"
 
 # What these do, and no more: others would want nodes, or delete the pods that tests play without one.
 _CONTROLLERS = (

@@ -1,0 +1,48 @@
+"""The field types of the chart's values, and how one takes over what a setting of the operator already says."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, StringConstraints
+from pydantic.fields import FieldInfo
+
+Free = dict[str, Any]
+"""An object that Kubernetes defines, not the chart: taken as it is, and judged by the API server."""
+
+Texts = dict[str, str]
+"""Labels, annotations: names with texts."""
+
+Repository = Annotated[
+    str,
+    StringConstraints(
+        min_length=1,
+        max_length=255,
+        pattern=r"^([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$",
+    ),
+]
+"""An image's name with its registry, without tag and digest."""
+
+Tag = Annotated[str, StringConstraints(max_length=128, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+SecretKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._A-Za-z0-9]+$")]
+DnsLabel = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+"""The name of a namespace."""
+
+_HOST = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$"
+Host = Annotated[str, StringConstraints(max_length=253, pattern=_HOST)]
+Duration = Annotated[str, StringConstraints(pattern=r"^([0-9]+(ms|s|m|h))+$")]
+"""A time as Prometheus writes it: 30s, 1m."""
+
+UserPort = Annotated[int, Field(ge=1024, le=65535)]
+"""A port that a program without root may listen at."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def same(model: type[BaseModel], name: str, **changed: Any) -> Any:
+    """What a field of another model says of itself: description, bounds, default. `changed` goes over it."""
+    known = model.model_fields[name]
+    found: FieldInfo = Field(**{"default": known.default, "description": known.description} | changed)
+    found.metadata = list(known.metadata)
+    return found
