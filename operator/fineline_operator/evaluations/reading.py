@@ -181,6 +181,9 @@ class Reader:
             if found and found[0].admitted and job.suspended:
                 # Most often Kueue has stopped the Job since the Workload was read.
                 found = await self._workloads.of(evaluation.namespace, job.uid, max_age=FRESH_SECONDS)
+            elif not found and job.queue_name and not job.suspended:
+                # It runs, so Kueue has made one since; without it its Job would be stopped behind Kueue's back.
+                found = await self._workloads.of(evaluation.namespace, job.uid, max_age=0.0)
         except NotFound:
             message = (
                 f"spec.queueName is {job.queue_name}, and this cluster has no Kueue: install it, or remove the name"
