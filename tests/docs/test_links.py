@@ -7,24 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from support.control_plane import REPOSITORY
+from support.pages import PAGES, REPOSITORY, prose
 
-PAGES = sorted(
-    path for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md", "bench/*.md") for path in REPOSITORY.glob(pattern)
-)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
-_FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 def anchors(page: Path) -> set[str]:
-    """The headings' names in a link, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.*)$", _FENCED.sub("", page.read_text()), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    """The headings' names in a link, as GitHub makes them: the second of a name has `-1` behind it."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE):
+        name = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        found.add(name if name not in found else f"{name}-1")
+    return found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
-    for link in _LINK.findall(_FENCED.sub("", page.read_text())):
+    for link in _LINK.findall(prose(page)):
         if link.startswith(("https://", "http://")):
             continue
         path, _, anchor = link.partition("#")
