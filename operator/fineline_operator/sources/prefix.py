@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from fineline.errors import FinelineError
 from fineline.plan.observing import find_options
@@ -49,11 +49,30 @@ def basis_of(source: Source, files: Files) -> Basis:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A listing, and when it began and ended by the monotonic clock."""
+
+    listing: Listing
+    began: float
+    ended: float
+
+
+def _wall_clock() -> datetime:
+    return datetime.now(UTC)
+
+
 class Prefix:
-    """What is kept of a prefix between two looks."""
+    """What is kept of a prefix between two looks. `clock` is monotonic, `now` the time that a look calls its own."""
 
     def __init__(
-        self, basis: Basis, threads: Threads, stores: StoreTable, clock: Callable[[], float] = time.monotonic
+        self,
+        basis: Basis,
+        threads: Threads,
+        stores: StoreTable,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = _wall_clock,
     ) -> None:
         self.basis = basis
         self._listing: Listing | None = None
@@ -61,6 +80,7 @@ class Prefix:
         self._threads = threads
         self._stores = stores
         self._clock = clock
+        self._now = now
         self._walk: Walk | None = None
         self._pace = Pace()
 
@@ -69,58 +89,62 @@ class Prefix:
         """Whether it is known what the prefix holds, be it from before a fault."""
         return self._listing is not None
 
-    async def look(self, source: Source, lane: str, now: datetime) -> Listing | Problem:
+    async def look(self, source: Source, lane: str) -> Listing | Problem:
         """What the prefix holds, listed now if that is due; or why the last try to list it failed."""
-        began = self._clock()
-        walking = wanted(self._pace, began, self._due(source, now))
+        walking = wanted(self._pace, self._clock(), self._due(source))
         if walking is not Walking.NOTHING:
-            await self._list(source, lane, now, began, full=walking is Walking.FULL)
+            await self._list(source, lane, full=walking is Walking.FULL)
         if self._problem is not None:
             return self._problem
         if self._listing is None:
             raise RuntimeError(f"{source.spec.uri}: what was never listed is to be listed at once")
         return self._listing
 
-    async def _list(self, source: Source, lane: str, now: datetime, began: float, *, full: bool) -> None:
+    async def _list(self, source: Source, lane: str, *, full: bool) -> None:
         before = self._listing
         try:
-            listing = await self._threads.run(lane, self._look, source, now, full=full)
+            look = await self._threads.run(lane, self._look, source, full=full)
         except FinelineError as error:
             self._problem = problem_of(error)
             self._pace = self._pace.failed(self._clock())
             return
-        self._listing, self._problem = listing, None
+        self._listing, self._problem = look.listing, None
         self._pace = self._pace.listed(
-            began,
-            self._clock(),
-            full=before is None or before.full_at != listing.full_at,
-            found_something=before is None or _found_something(before, listing),
+            look.began,
+            look.ended,
+            full=before is None or before.full_at != look.listing.full_at,
+            found_something=before is None or _found_something(before, look.listing),
             wake=source.seen.wake,
             generation=source.seen.generation,
         )
 
-    def seconds_to_next(self, source: Source, now: datetime) -> float:
+    def seconds_to_next(self, source: Source) -> float:
         """Until it is to be listed again, without any further event."""
-        return seconds_to_next(self._pace, self._clock(), self._due(source, now))
+        return seconds_to_next(self._pace, self._clock(), self._due(source))
 
-    def _due(self, source: Source, now: datetime) -> Due:
+    def _due(self, source: Source) -> Due:
         settles_at = self._listing.settles_at if self._listing is not None else None
         return Due(
             poll_seconds=source.spec.poll_seconds,
             wake=source.seen.wake,
             generation=source.seen.generation,
-            settles=None if settles_at is None else self._clock() + (settles_at - now).total_seconds(),
+            settles=None if settles_at is None else self._clock() + (settles_at - self._now()).total_seconds(),
         )
 
-    def _look(self, source: Source, now: datetime, *, full: bool) -> Listing:
-        """In a thread: never in two at once, for the queue looks at a source once at a time."""
+    def _look(self, source: Source, *, full: bool) -> _Look:
+        """In a thread: never in two at once, for the queue looks at a source once at a time.
+
+        Its time is taken here: the wait for a thread may take minutes, in which objects come.
+        """
         with metrics.store_call("walk"):
             walk = self._walk or self._opened(source)
             before = walk.requests
+            began = self._clock()
             try:
-                return walk.look(now, full=full)
+                listing = walk.look(self._now(), full=full)
             finally:
                 metrics.SOURCE_LISTS.inc(walk.requests - before)
+            return _Look(listing, began, self._clock())
 
     def _opened(self, source: Source) -> Walk:
         spec = source.spec

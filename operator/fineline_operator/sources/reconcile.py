@@ -118,14 +118,14 @@ class SourceReconciler:
         prefix = self._prefix(source, files)
         if not prefix.listed and seen.status.observed_generation != seen.generation:
             await self._write(seen, first_listing(), None, now)
-        listing = await prefix.look(source, lane, now)
+        listing = await prefix.look(source, lane)
         if isinstance(listing, Problem):
             return _failing(listing)
         work = self._works.setdefault(seen.uid, Work(self._site))
         done = await work.done(source, files, listing, lane, news)
         if isinstance(done, Problem):
             return _failing(done)
-        return _outcome(source, listing, done, prefix.seconds_to_next(source, datetime.now(UTC)))
+        return _outcome(source, listing, done, prefix.seconds_to_next(source))
 
     def _prefix(self, source: Source, files: Files) -> Prefix:
         """What is known of the prefix; nothing where it is to be read in another way now."""

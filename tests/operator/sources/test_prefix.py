@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +32,7 @@ from fineline_operator.threads import Threads
 from support.evaluations import listed_checkpoint
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
+LANE = "lane"
 MANY = 400
 """Checkpoints of three files each: more than one page, so that a usual look does not list all of them."""
 
@@ -38,11 +42,19 @@ class Looked:
     """A prefix, on a clock of the test's own."""
 
     folder: Path
+    spec: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    threads: Threads = field(default_factory=Threads)
     prefix: Prefix = field(init=False)
 
     def __post_init__(self) -> None:
-        self.prefix = Prefix(basis_of(self.source(), Files()), Threads(), StoreTable(), clock=lambda: self.seconds)
+        self.prefix = Prefix(
+            basis_of(self.source(), Files()),
+            self.threads,
+            StoreTable(),
+            clock=lambda: self.seconds,
+            now=lambda: NOW + timedelta(seconds=self.seconds),
+        )
 
     def source(self, wake: str = "") -> Source:
         seen = SourceSeen("evals", "tiny", "uid", 1, NOW, False, wake, CheckpointSourceStatus())
@@ -54,6 +66,7 @@ class Looked:
                 "uri": f"file://{self.folder}/",
                 "complete": {"settleSeconds": 0},
                 "template": {"run": {"name": "tiny"}, "suite": {"name": "loss"}, "results": "file:///results/"},
+                **self.spec,
             },
         }
         settings = OperatorSettings.model_validate({"stores": [{"prefix": "file:///"}], "evaluator": {"image": "any"}})
@@ -62,12 +75,11 @@ class Looked:
         return source
 
     def look(self, wake: str = "") -> Listing | Problem:
-        source, now = self.source(wake), NOW + timedelta(seconds=self.seconds)
-        return asyncio.run(self.prefix.look(source, "lane", now))
+        return asyncio.run(self.prefix.look(self.source(wake), LANE))
 
     def wait(self, wake: str = "") -> float:
         """Until the next look that is due; how long."""
-        seconds = self.prefix.seconds_to_next(self.source(wake), NOW + timedelta(seconds=self.seconds))
+        seconds = self.prefix.seconds_to_next(self.source(wake))
         self.seconds += seconds
         return seconds
 
@@ -120,6 +132,40 @@ def test_a_fault_leaves_what_is_known_and_is_told_until_a_look_succeeds(
     again = looked.look()
     assert isinstance(again, Listing)
     assert again.checkpoints == known.checkpoints
+
+
+def test_a_look_that_waits_for_a_thread_is_of_the_moment_in_which_it_lists(tmp_path: Path) -> None:
+    """Files come while it waits: with the time of its asking, what was written last would count as older than it is."""
+    looked = Looked(tmp_path, {"complete": {"settleSeconds": 60}}, threads=Threads(threads=1))
+    free = threading.Event()
+
+    async def look_behind_another() -> Listing | Problem:
+        other = asyncio.ensure_future(looked.threads.run(LANE, free.wait, 60))
+        await asyncio.sleep(0)
+        look = asyncio.ensure_future(looked.prefix.look(looked.source(), LANE))
+        await asyncio.sleep(0)
+        looked.seconds += 120
+        written(listed_checkpoint(tmp_path / "step1"), looked.seconds - 6)
+        free.set()
+        assert await other
+        return await look
+
+    looked.look()
+    looked.wait()
+    listing = asyncio.run(look_behind_another())
+    assert isinstance(listing, Listing)
+    (one,) = listing.checkpoints
+    assert not one.complete
+    assert listing.listed_at == NOW + timedelta(seconds=180)
+    assert listing.settles_at == NOW + timedelta(seconds=180 - 6 + 60)
+    assert looked.wait() == 54, "the wait for the thread is no part of how long a look takes"
+
+
+def written(folder: Path, seconds: float) -> None:
+    """Its files bear this time."""
+    moment = (NOW + timedelta(seconds=seconds)).timestamp()
+    for file in folder.iterdir():
+        os.utime(file, (moment, moment))
 
 
 def test_the_time_from_upload_to_result_counts_once_for_what_was_seen_without() -> None:
