@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pyarrow as pa
 import pytest
 
 from fineline.errors import StoreDenied, TaskError
@@ -175,7 +176,7 @@ def test_a_pod_can_fetch_publish_and_try_again(become: Become, checkpoint: str, 
     record_failure(results, ADDRESS, TaskError("no such split", reason="SplitMissing"), "task", 1)
     forget_failure(results, ADDRESS, 1)
     assert read_failure(results, ADDRESS) is None
-    publish_documents(results, "piqa", DOCUMENTS.empty_table())
+    publish_documents(results, "piqa", pa.Table.from_pylist([], schema=DOCUMENTS))
     assert commit(results)
     assert not commit(results, prediction="2")
 
@@ -194,14 +195,15 @@ def test_nobody_can_delete_a_result_or_touch_what_training_wrote(become: Become,
     results = open_store(RESULTS)
     commit(results)
     weights, elsewhere = open_store(checkpoint), open_store("s3://evals/")
-    for change in (
+    changes: tuple[Callable[[], object], ...] = (
         lambda: results.delete(ADDRESS.metrics),
         lambda: results.delete(ADDRESS.samples),
         lambda: weights.put("step1000/model.safetensors", b"x"),
         lambda: weights.delete("step1000/model.safetensors"),
         lambda: elsewhere.put("other/object", b"x"),
         lambda: open_store("s3://mirror/").put("mirror.json", b"{}"),
-    ):
+    )
+    for change in changes:
         with pytest.raises(StoreDenied):
             change()
     assert results.head(ADDRESS.metrics) is not None
