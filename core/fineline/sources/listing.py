@@ -47,7 +47,7 @@ class Listing:
     """What a prefix holds, as far as it is known after a look: all of it, but for overwrites since the last full walk.
 
     `checkpoints` are in order of (branch, tokens or step). `aside` are folders that have no place in the series, each
-    as (folder, message). `settles_at` is when the next checkpoint may become complete by time alone.
+    as (folder, message). `settles_at` is when the next checkpoint may become complete by time alone: after `listed_at`.
     """
 
     checkpoints: tuple[Walked, ...]

@@ -1,10 +1,13 @@
 """When a prefix is listed, and whether all of it: pure. Times are seconds of one monotonic clock.
 
 The prefix is listed every `pollSeconds`, when its spec was edited, when a checkpoint may have become complete by time
-alone, and when an event says that something changed. A usual look is cheap, and finds what is new or was not settled:
-nearly always what an event was about. What it does not find may be an overwrite in a folder that had settled, which
-only a full walk sees: that is owed from then on. Many events are one look a second and one full walk a minute at most,
-or fewer where a full walk takes long.
+alone, and when an event says that something changed; all of it every `fullWalkSeconds`, however long `pollSeconds` is.
+A usual look is cheap, and finds what is new or was not settled: nearly always what an event was about. What it does not
+find may be an overwrite in a folder that had settled, which only a full walk sees: that is owed from then on. Many
+events are one look a second and one full walk a minute at most, or fewer where a full walk takes long.
+
+A look that fails is tried again after a pause that doubles each time. Events don't shorten it: a bucket that sends them
+and lets nobody list would else be asked without end. An edit of the spec does, for it may be the mend.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ EXPLAINED_SECONDS = 600.0
 SHARE = 20.0
 """Full walks that events ask for take at most this part of the time: 1/20."""
 
+LONGEST_PAUSE_SECONDS = 300.0
+"""Between two tries of a look that fails; the first pause is `BREATH_SECONDS`."""
+
 NEVER = float("-inf")
 
 
@@ -40,30 +46,34 @@ class Pace:
     """What is remembered of the looks at a prefix.
 
     `began` is when the last one that did not fail began, `ended` when the last one ended, failed or not. `wake` and
-    `generation` are those that the last good one answered to; None before the first. `full_ended` and `full_seconds`
-    are of the last full walk. `owed`: a full walk is due then.
+    `generation` are those that the last good one answered to; None before the first. `full_began`, `full_ended` and
+    `full_seconds` are of the last full walk. `owed`: a full walk is due then. `failures` have come in a row, the last
+    of them with the spec's generation `failed_generation`.
     """
 
     began: float = NEVER
     ended: float = NEVER
     wake: str | None = None
     generation: int | None = None
+    full_began: float = NEVER
     full_ended: float = NEVER
     full_seconds: float = 0.0
     owed: float | None = None
+    failures: int = 0
+    failed_generation: int | None = None
 
-    def failed(self, now: float) -> Pace:
-        """What called for the look calls for it still."""
-        return replace(self, ended=now)
+    def failed(self, now: float, *, generation: int) -> Pace:
+        """What called for the look calls for it still, after a pause."""
+        return replace(self, ended=now, failures=self.failures + 1, failed_generation=generation)
 
     def listed(
         self, began: float, now: float, *, full: bool, found_something: bool, wake: str, generation: int
     ) -> Pace:
         """A look that ended now. `full`: it was a full walk, asked for or not."""
         woken = self.wake is not None and wake != self.wake
-        after = replace(self, began=began, ended=now, wake=wake, generation=generation)
+        after = replace(self, began=began, ended=now, wake=wake, generation=generation, failures=0)
         if full:
-            return replace(after, full_ended=now, full_seconds=now - began, owed=None)
+            return replace(after, full_began=began, full_ended=now, full_seconds=now - began, owed=None)
         if not woken:
             return after
         pause = max(EXPLAINED_SECONDS if found_something else OWED_SECONDS, SHARE * self.full_seconds)
@@ -73,33 +83,45 @@ class Pace:
 
 def wanted(pace: Pace, now: float, due: Due) -> Walking:
     """What to list now."""
-    if now < pace.ended + BREATH_SECONDS:
+    if now < _pause_ends(pace, due):
         return Walking.NOTHING
-    if pace.owed is not None and pace.owed <= now:
+    if _full_at(pace, due) <= now:
         return Walking.FULL
     return Walking.USUAL if _usual_at(pace, due) <= now else Walking.NOTHING
 
 
 def seconds_to_next(pace: Pace, now: float, due: Due) -> float:
     """Until there is something to list, without any further event."""
-    soonest = min(_usual_at(pace, due), pace.owed if pace.owed is not None else float("inf"))
-    return max(0.0, max(soonest, pace.ended + BREATH_SECONDS) - now)
+    soonest = min(_usual_at(pace, due), _full_at(pace, due))
+    return max(0.0, max(soonest, _pause_ends(pace, due)) - now)
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What calls for a look: the poll, the wake annotation's value, the spec's generation, and when the next checkpoint
-    may settle (None: none does)."""
+    """What calls for a look: the poll, the time between two full walks, the wake annotation's value, the spec's
+    generation, and when the next checkpoint may settle (None: none does that was not looked at since)."""
 
     poll_seconds: float
+    full_walk_seconds: float
     wake: str
     generation: int
     settles: float | None = None
+
+
+def _pause_ends(pace: Pace, due: Due) -> float:
+    pause = BREATH_SECONDS
+    if pace.failures and due.generation == pace.failed_generation:
+        pause = min(BREATH_SECONDS * 2.0 ** min(pace.failures - 1, 16), LONGEST_PAUSE_SECONDS)
+    return pace.ended + pause
+
+
+def _full_at(pace: Pace, due: Due) -> float:
+    regular = pace.full_began + due.full_walk_seconds
+    return regular if pace.owed is None else min(regular, pace.owed)
 
 
 def _usual_at(pace: Pace, due: Due) -> float:
     if due.wake != pace.wake or due.generation != pace.generation:
         return NEVER
     polled = pace.began + due.poll_seconds
-    # A checkpoint that was to settle before the last look began was looked at by it.
-    return min(polled, due.settles) if due.settles is not None and due.settles > pace.began else polled
+    return polled if due.settles is None else min(polled, due.settles)

@@ -50,6 +50,14 @@ def basis_of(source: Source, files: Files) -> Basis:
 
 
 @dataclass(frozen=True, slots=True)
+class Unlisted:
+    """Why the last try to list failed. `tried`: that was just now; else it is not time for the next one yet."""
+
+    problem: Problem
+    tried: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Look:
     """A listing, and when it began and ended by the monotonic clock."""
 
@@ -89,13 +97,13 @@ class Prefix:
         """Whether it is known what the prefix holds, be it from before a fault."""
         return self._listing is not None
 
-    async def look(self, source: Source, lane: str) -> Listing | Problem:
+    async def look(self, source: Source, lane: str) -> Listing | Unlisted:
         """What the prefix holds, listed now if that is due; or why the last try to list it failed."""
         walking = wanted(self._pace, self._clock(), self._due(source))
         if walking is not Walking.NOTHING:
             await self._list(source, lane, full=walking is Walking.FULL)
         if self._problem is not None:
-            return self._problem
+            return Unlisted(self._problem, tried=walking is not Walking.NOTHING)
         if self._listing is None:
             raise RuntimeError(f"{source.spec.uri}: what was never listed is to be listed at once")
         return self._listing
@@ -106,7 +114,7 @@ class Prefix:
             look = await self._threads.run(lane, self._look, source, full=full)
         except FinelineError as error:
             self._problem = problem_of(error)
-            self._pace = self._pace.failed(self._clock())
+            self._pace = self._pace.failed(self._clock(), generation=source.seen.generation)
             return
         self._listing, self._problem = look.listing, None
         self._pace = self._pace.listed(
@@ -126,6 +134,7 @@ class Prefix:
         settles_at = self._listing.settles_at if self._listing is not None else None
         return Due(
             poll_seconds=source.spec.poll_seconds,
+            full_walk_seconds=source.spec.full_walk_seconds,
             wake=source.seen.wake,
             generation=source.seen.generation,
             settles=None if settles_at is None else self._clock() + (settles_at - self._now()).total_seconds(),

@@ -22,7 +22,7 @@ from fineline_operator.sources.acting import Actor
 from fineline_operator.sources.conditions import Conditions, first_listing, of_problem, suspended, well
 from fineline_operator.sources.observed import Source, SourceSeen
 from fineline_operator.sources.pace import BREATH_SECONDS
-from fineline_operator.sources.prefix import Prefix, basis_of
+from fineline_operator.sources.prefix import Prefix, Unlisted, basis_of
 from fineline_operator.sources.reading import Files, SourceReader
 from fineline_operator.sources.status import Findings, next_status
 from fineline_operator.sources.work import Done, Site, Work
@@ -119,8 +119,12 @@ class SourceReconciler:
         if not prefix.listed and seen.status.observed_generation != seen.generation:
             await self._write(seen, first_listing(), None, now)
         listing = await prefix.look(source, lane)
-        if isinstance(listing, Problem):
-            return _failing(listing)
+        if isinstance(listing, Unlisted):
+            outcome = _failing(listing.problem)
+            if outcome.backoff and not listing.tried:
+                # An event came amid the pause, which is that of the listing: it is no failure of its own.
+                return replace(outcome, backoff=False, again_after=prefix.seconds_to_next(source))
+            return outcome
         work = self._works.setdefault(seen.uid, Work(self._site))
         done = await work.done(source, files, listing, lane, news)
         if isinstance(done, Problem):

@@ -152,6 +152,8 @@ class Seen:
 
 
 def same(listing: Listing, expected: tuple[list[Walked], list[tuple[str, str]]]) -> None:
+    assert listing.listed_at is not None
+    assert listing.settles_at is None or listing.settles_at > listing.listed_at
     assert list(listing.checkpoints) == expected[0]
     assert list(listing.aside) == expected[1]
 

@@ -15,7 +15,7 @@ from fineline_operator.sources.pace import Due, Pace, Walking, seconds_to_next, 
 class Looks:
     """A prefix and who looks at it: each look takes `seconds`, each full walk `full_seconds`."""
 
-    due: Due = field(default_factory=lambda: Due(poll_seconds=60, wake="", generation=1))
+    due: Due = field(default_factory=lambda: Due(poll_seconds=60, full_walk_seconds=3600, wake="", generation=1))
     seconds: float = 0.1
     full_seconds: float = 5.0
     now: float = 1000.0
@@ -28,11 +28,11 @@ class Looks:
         if walking is Walking.NOTHING:
             return walking
         began = self.now
-        full = walking is Walking.FULL or self.pace == Pace()
+        full = walking is Walking.FULL
         self.now += self.full_seconds if full else self.seconds
         self.done.append((began, Walking.FULL if full else walking))
         if fails:
-            self.pace = self.pace.failed(self.now)
+            self.pace = self.pace.failed(self.now, generation=self.due.generation)
         else:
             self.pace = self.pace.listed(
                 began,
@@ -64,7 +64,7 @@ def listed_once(**values: object) -> Looks:
 
 
 def test_what_was_never_listed_is_listed_at_once() -> None:
-    assert Looks().look() is Walking.USUAL
+    assert Looks().look() is Walking.FULL
 
 
 def test_a_look_without_a_reason_lists_nothing_before_the_poll_is_due() -> None:
@@ -81,15 +81,26 @@ def test_an_edit_of_the_spec_lists_at_once() -> None:
     assert looks.look() is Walking.USUAL
 
 
-def test_what_settles_is_listed_then_and_not_again_for_the_same_moment() -> None:
+def test_what_settles_is_listed_then() -> None:
     looks = listed_once()
     looks.due = replace(looks.due, settles=looks.now + 10)
     assert looks.look() is Walking.NOTHING
     assert 9 < looks.next() <= 10
     looks.wait(10)
     assert looks.look() is Walking.USUAL
-    looks.wait(2)
+
+
+def test_all_is_listed_every_full_walk_seconds_however_long_the_poll_is() -> None:
+    looks = Looks()
+    looks.due = replace(looks.due, poll_seconds=86_400)
+    began = looks.now
+    assert looks.look() is Walking.FULL
+    assert looks.next() == 3600 - looks.full_seconds
+    looks.wait(looks.next() - 1)
     assert looks.look() is Walking.NOTHING
+    looks.wait(1)
+    assert looks.look() is Walking.FULL
+    assert [at - began for at, _ in looks.done] == [0, 3600]
 
 
 def test_an_event_whose_cause_is_found_calls_for_no_full_walk_soon() -> None:
@@ -149,3 +160,32 @@ def test_a_look_that_fails_leaves_its_reason_standing() -> None:
     looks.wait(1)
     assert looks.look() is Walking.FULL
     assert looks.next() > 30
+
+
+def test_events_do_not_shorten_the_growing_pause_after_failures() -> None:
+    looks = listed_once()
+    for number in range(4000):
+        looks.event(str(number))
+        looks.look(fails=True)
+        looks.wait(0.5)
+    tries = [at for at, _ in looks.done[2:]]
+    pauses = [after - before for before, after in pairwise(tries)]
+    assert [round(pause) for pause in pauses[:5]] == [1, 2, 4, 8, 16]
+    assert max(pauses) <= 302
+    assert len(tries) < 16
+    looks.wait(looks.next())
+    assert looks.look() is not Walking.NOTHING
+    looks.event("after")
+    looks.wait(1)
+    assert looks.look() is not Walking.NOTHING, "one that succeeds ends it"
+
+
+def test_an_edit_of_the_spec_does_not_wait_for_the_pause_after_failures() -> None:
+    looks = listed_once()
+    for _ in range(8):
+        looks.wait(max(looks.next(), 60))
+        looks.look(fails=True)
+    looks.wait(2)
+    assert looks.look() is Walking.NOTHING
+    looks.due = replace(looks.due, generation=2)
+    assert looks.look() is not Walking.NOTHING

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from fineline.store import StoreTable
 from fineline_operator.settings import OperatorSettings
 from fineline_operator.sources.latency import UploadToResult
 from fineline_operator.sources.observed import Source, SourceSeen
-from fineline_operator.sources.prefix import Prefix, basis_of
+from fineline_operator.sources.prefix import Prefix, Unlisted, basis_of
 from fineline_operator.sources.reading import Files, meant
 from fineline_operator.telling.problems import Problem
 from fineline_operator.threads import Threads
@@ -44,6 +44,8 @@ class Looked:
     folder: Path
     spec: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    stepped: float = 0.0
+    """How far somebody has set the wall clock forward."""
     threads: Threads = field(default_factory=Threads)
     prefix: Prefix = field(init=False)
 
@@ -53,7 +55,7 @@ class Looked:
             self.threads,
             StoreTable(),
             clock=lambda: self.seconds,
-            now=lambda: NOW + timedelta(seconds=self.seconds),
+            now=lambda: NOW + timedelta(seconds=self.seconds + self.stepped),
         )
 
     def source(self, wake: str = "") -> Source:
@@ -74,7 +76,7 @@ class Looked:
         assert isinstance(source, Source)
         return source
 
-    def look(self, wake: str = "") -> Listing | Problem:
+    def look(self, wake: str = "") -> Listing | Unlisted:
         return asyncio.run(self.prefix.look(self.source(wake), LANE))
 
     def wait(self, wake: str = "") -> float:
@@ -125,9 +127,10 @@ def test_a_fault_leaves_what_is_known_and_is_told_until_a_look_succeeds(
     with monkeypatch.context() as broken:
         broken.setattr(Walk, "look", denied)
         told = looked.look()
-        assert told == Problem("StoreDenied", "s3://b/: HTTP 403")
+        assert told == Unlisted(Problem("StoreDenied", "s3://b/: HTTP 403"), tried=True)
         assert looked.prefix.listed
-    assert looked.look() == told, "not listed again within the same second"
+    again = looked.look("event")
+    assert again == replace(told, tried=False), "not listed again within the same second"
     looked.wait()
     again = looked.look()
     assert isinstance(again, Listing)
@@ -139,7 +142,7 @@ def test_a_look_that_waits_for_a_thread_is_of_the_moment_in_which_it_lists(tmp_p
     looked = Looked(tmp_path, {"complete": {"settleSeconds": 60}}, threads=Threads(threads=1))
     free = threading.Event()
 
-    async def look_behind_another() -> Listing | Problem:
+    async def look_behind_another() -> Listing | Unlisted:
         other = asyncio.ensure_future(looked.threads.run(LANE, free.wait, 60))
         await asyncio.sleep(0)
         look = asyncio.ensure_future(looked.prefix.look(looked.source(), LANE))
@@ -159,6 +162,21 @@ def test_a_look_that_waits_for_a_thread_is_of_the_moment_in_which_it_lists(tmp_p
     assert listing.listed_at == NOW + timedelta(seconds=180)
     assert listing.settles_at == NOW + timedelta(seconds=180 - 6 + 60)
     assert looked.wait() == 54, "the wait for the thread is no part of how long a look takes"
+
+
+def test_a_clock_that_is_set_forward_makes_what_settles_be_listed_at_once_and_then_no_more(tmp_path: Path) -> None:
+    looked = Looked(tmp_path, {"complete": {"settleSeconds": 60}})
+    written(listed_checkpoint(tmp_path / "step1"), 0)
+    listing = looked.look()
+    assert isinstance(listing, Listing)
+    assert listing.settles_at == NOW + timedelta(seconds=60)
+    looked.seconds += 5
+    looked.stepped = 120
+    assert looked.wait() == 0
+    listing = looked.look()
+    assert isinstance(listing, Listing)
+    assert [one.complete for one in listing.checkpoints] == [True]
+    assert looked.wait() == 60
 
 
 def written(folder: Path, seconds: float) -> None:
