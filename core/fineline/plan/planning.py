@@ -160,7 +160,9 @@ def _planned_checkpoints(
     if not found.checkpoints and not pinned:
         raise CheckpointError(explain_empty(found), reason="NoCheckpoint")
     selected = _selected(evaluation.spec.checkpoints, found)
-    put_aside = [PutAside(item.folder or ".", "PositionUnknown", item.message, False) for item in found.not_understood]
+    # What is pinned is meant alone: what else lies in the prefix is no failure of it.
+    others = () if pinned else found.not_understood
+    put_aside = [PutAside(item.folder or ".", "PositionUnknown", item.message, False) for item in others]
     put_aside += [
         PutAside(item.name, item.problem.reason, item.problem.message, item.problem.passing)
         for item in selected.incomplete

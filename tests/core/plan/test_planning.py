@@ -155,6 +155,15 @@ def test_selection_narrows_the_plan(checkpoints: Path) -> None:
     assert made.put_aside[0].reason == "CheckpointVanished"
 
 
+def test_a_folder_without_a_position_is_put_aside_but_not_where_checkpoints_are_pinned(checkpoints: Path) -> None:
+    """A source makes CheckpointEvals of pinned ones: a folder that nobody placed is no failure of theirs."""
+    listed_checkpoint(checkpoints / "final")
+    assert [(item.name, item.reason) for item in plan(checkpoints).put_aside] == [("final", "PositionUnknown")]
+    made = plan(checkpoints, checkpoints__pinned=[{"step": 10}])
+    assert [item.step for item in made.order.checkpoints] == [10]
+    assert made.put_aside == ()
+
+
 @pytest.mark.parametrize("empty", [False, True])
 def test_pinned_checkpoints_that_are_all_gone_or_changed_leave_an_empty_plan(checkpoints: Path, empty: bool) -> None:  # noqa: FBT001 - a case
     if empty:
