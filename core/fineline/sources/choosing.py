@@ -54,15 +54,17 @@ def chosen(
 
 
 def _each_nth(steps: Iterable[int], every: int, anchors: set[int]) -> Iterator[int]:
-    """Of the steps of a branch, in its order: the anchors, or the first, and each N-th from there on, and back."""
+    """Of the steps of a branch, in its order: the anchors, or the first, and each N-th from there on, and back.
+
+    The order is that of tokens where all tell them, in which steps need not rise.
+    """
     ordered = list(dict.fromkeys(steps))
-    start = min(anchors, default=0)
-    before = [step for step in ordered if step < start]
-    yield from before[len(before) % every :: every]
+    first = _first_anchored(ordered, anchors) if anchors else 0
+    yield from ordered[first % every : first : every]
     apart = min((later - step for step, later in pairwise(sorted(ordered))), default=0)
     gone = sorted(anchors.difference(ordered), reverse=True)
     since = 0 if anchors else every - 1
-    for step in ordered[len(before) :]:
+    for step in ordered[first:]:
         while gone and gone[-1] < step:
             distance = step - gone.pop()
             since = max(distance // apart - 1, 0) if apart else 0
@@ -70,3 +72,16 @@ def _each_nth(steps: Iterable[int], every: int, anchors: set[int]) -> Iterator[i
         if since >= every or step in anchors:
             since = 0
             yield step
+
+
+def _first_anchored(ordered: Sequence[int], anchors: set[int]) -> int:
+    """The index of the first anchor, or of what follows one that is gone: of that nothing is known but its step."""
+    first_gone = min(anchors.difference(ordered), default=None)
+    return next(
+        (
+            index
+            for index, step in enumerate(ordered)
+            if step in anchors or (first_gone is not None and first_gone < step)
+        ),
+        len(ordered),
+    )

@@ -89,6 +89,15 @@ def test_folders_that_claim_one_position_count_once() -> None:
     assert steps(checkpoints, every=2) == [0, 2]
 
 
+def test_every_counts_in_the_order_of_tokens_where_steps_do_not_rise_in_it() -> None:
+    """A run that was resumed from an earlier step with other batches, for instance."""
+    by_tokens = [walked(step, tokens=tokens) for tokens, step in enumerate((10, 20, 5, 30, 40, 50))]
+    assert steps(by_tokens, every=3) == [10, 30]
+    assert steps(by_tokens, {10}, every=3) == [10, 30]
+    assert steps(by_tokens, {30}, every=3) == [10, 30]
+    assert steps(by_tokens, {5}, every=2) == [10, 5, 40]
+
+
 @pytest.mark.parametrize("kept", [2, 3, 10])
 @pytest.mark.parametrize("late", [0, 3])
 def test_a_training_that_keeps_its_last_few_alone_gets_each_nth_evaluated(kept: int, late: int) -> None:
