@@ -31,7 +31,7 @@ DnsLabel = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern
 
 _HOST = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$"
 Host = Annotated[str, StringConstraints(max_length=253, pattern=_HOST)]
-Duration = Annotated[str, StringConstraints(pattern=r"^([0-9]+(ms|s|m|h))+$")]
+Duration = Annotated[str, StringConstraints(pattern=r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$")]
 """A time as Prometheus writes it: 30s, 1m."""
 
 UserPort = Annotated[int, Field(ge=1024, le=65535)]

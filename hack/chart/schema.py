@@ -29,7 +29,7 @@ def values_schema() -> dict[str, Any]:
     """A JSON schema without references."""
     model = Values.model_json_schema(schema_generator=_AsDeclared)
     schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Values of the chart fineline",
         **_inlined(model, model["$defs"]),
     }

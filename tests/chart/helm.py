@@ -1,0 +1,110 @@
+"""Helm on the chart: what it renders, as dicts, and what it says where it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.tools import find_tool
+
+CHART = Path(__file__).parents[2] / "charts" / "fineline"
+VALUES = Path(__file__).with_name("values")
+SETS = sorted(path.stem for path in VALUES.glob("*.yaml"))
+RELEASE, NAMESPACE = "fineline", "fineline-system"
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The objects of a release."""
+
+    objects: tuple[Object, ...]
+
+    def all(self, kind: str) -> list[Object]:
+        return [one for one in self.objects if one["kind"] == kind]
+
+    def names(self, kind: str) -> list[str]:
+        return sorted(one["metadata"]["name"] for one in self.all(kind))
+
+    def one(self, kind: str, name: str | None = None) -> Object:
+        (found,) = (one for one in self.all(kind) if name in (None, one["metadata"]["name"]))
+        return found
+
+    @property
+    def pod(self) -> Object:
+        """The pod template of the Deployment."""
+        template: Object = self.one("Deployment")["spec"]["template"]
+        return template
+
+    @property
+    def container(self) -> Object:
+        (container,) = self.pod["spec"]["containers"]
+        return dict(container)
+
+    @property
+    def settings_text(self) -> str:
+        text: str = self.one("ConfigMap", f"{self.one('Deployment')['metadata']['name']}")["data"]["operator.yaml"]
+        return text
+
+
+@cache
+def helm() -> Path:
+    """The program; the test is skipped where it can't be had."""
+    binary, reason = find_tool("helm")
+    if binary is None:
+        pytest.skip(f"no Helm to test with: {reason}")
+    return binary
+
+
+def run(*arguments: str | Path, given: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`helm ARGUMENTS`, whatever comes of it. Nothing of the user's own Helm is read."""
+    own = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "HELM_NO_PLUGINS": "1"}
+    return subprocess.run(
+        [str(helm()), *map(str, arguments)],
+        check=False,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=own | environment,
+    )
+
+
+def template(
+    values: str | Mapping[str, Any], *options: str, release: str = RELEASE
+) -> subprocess.CompletedProcess[str]:
+    """`helm template` with a named set of values, or with these."""
+    given = (VALUES / f"{values}.yaml").read_text() if isinstance(values, str) else json.dumps(values)
+    return run("template", release, CHART, "--namespace", NAMESPACE, "--values", "-", *options, given=given)
+
+
+def render(values: str | Mapping[str, Any], *, release: str = RELEASE, crds: bool = False) -> Rendered:
+    """The objects that come of values; without CRDs, which nothing in the values changes."""
+    found = _render(values if isinstance(values, str) else json.dumps(values), release, crds=crds)
+    return Rendered(tuple(json.loads(json.dumps(found))))
+
+
+@cache
+def _render(values: str, release: str, *, crds: bool) -> tuple[Object, ...]:
+    left_out = () if crds else ("--set", "crds.enabled=false")
+    done = template(json.loads(values) if values.startswith("{") else values, *left_out, release=release)
+    assert done.returncode == 0, done.stderr
+    return tuple(document for document in yaml.load_all(done.stdout, _Loader) if document)
+
+
+def refusal(values: Mapping[str, Any], *options: str) -> str:
+    """What Helm says of values that it must not take."""
+    done = template(values, *options)
+    assert done.returncode != 0, "was taken"
+    return done.stderr

@@ -1,0 +1,160 @@
+"""Values that can't be meant are refused before anything is changed, with the value's path and what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chart.helm import refusal, run, CHART, template
+
+STORE = {"prefix": "s3://evals/"}
+DIGEST = "sha256:" + "0" * 64
+
+BY_SCHEMA: list[tuple[dict[str, Any], str]] = [
+    ({"replicas": 0}, "'/replicas': minimum: got 0, want 1"),
+    ({"replicas": 6}, "'/replicas': maximum: got 6, want 5"),
+    ({"replicas": "2"}, "'/replicas': got string, want integer"),
+    ({"replicas": None}, "missing property 'replicas'"),
+    ({"images": None}, "missing property 'images'"),
+    ({"replica": 3}, "additional properties 'replica' not allowed"),
+    ({"images": {"operater": {"tag": "1"}}}, "'/images': additional properties 'operater' not allowed"),
+    ({"images": {"operator": {"repository": "registry.example/fineline:1"}}}, "'/images/operator/repository'"),
+    ({"images": {"operator": {"repository": ""}}}, "'/images/operator/repository'"),
+    ({"images": {"operator": {"tag": 1.2}}}, "'/images/operator/tag': got number, want string"),
+    ({"images": {"operator": {"digest": "0123"}}}, "'/images/operator/digest': '0123' does not match pattern"),
+    ({"images": {"operator": {"pullPolicy": "Sometimes"}}}, "'Always', 'IfNotPresent', 'Never'"),
+    ({"stores": [{}]}, "'/stores/0': missing property 'prefix'"),
+    ({"stores": [{"prefix": "evals/"}]}, "'/stores/0/prefix': 'evals/' does not match pattern"),
+    ({"stores": [STORE | {"endpoint": "minio:9000"}]}, "'/stores/0/endpoint'"),
+    ({"stores": [STORE | {"endpoint": "https://user@minio"}]}, "'/stores/0/endpoint'"),
+    ({"stores": [STORE | {"accessKey": "AKIA"}]}, "'/stores/0': additional properties 'accessKey' not allowed"),
+    ({"stores": [STORE | {"namespaces": ["A_b"]}]}, "'/stores/0/namespaces/0'"),
+    ({"stores": [STORE | {"secretName": "My Secret"}]}, "'/stores/0/secretName'"),
+    ({"stores": STORE}, "'/stores': got object, want array"),
+    ({"results": "evals/results"}, "'/results': 'evals/results' does not match pattern"),
+    ({"queues": [{"url": "uploads"}]}, "'/queues/0/url'"),
+    ({"namespaces": ["*"]}, "'/namespaces/0'"),
+    ({"webhook": {"port": 443}}, "'/webhook/port': minimum: got 443, want 1,024"),
+    ({"webhook": {"perSecond": 0}}, "'/webhook/perSecond': minimum: got 0, want 1"),
+    ({"webhook": {"token": "secret"}}, "'/webhook': additional properties 'token' not allowed"),
+    ({"webhook": {"service": {"type": "ExternalName"}}}, "'ClusterIP', 'NodePort', 'LoadBalancer'"),
+    ({"webhook": {"ingress": {"host": "https://events.example.org/"}}}, "'/webhook/ingress/host'"),
+    ({"maxActive": -1}, "'/maxActive': minimum: got -1, want 0"),
+    ({"resyncSeconds": 0}, "'/resyncSeconds': exclusiveMinimum: got 0, want 0"),
+    ({"lease": {"seconds": 60}}, "'/lease/seconds': maximum: got 60, want 10"),
+    ({"podDisruptionBudget": {"maxUnavailable": 0}}, "'/podDisruptionBudget/maxUnavailable': minimum: got 0, want 1"),
+    ({"logLevel": "debug"}, "'DEBUG', 'INFO', 'WARNING', 'ERROR'"),
+    ({"rbac": {"create": "true"}}, "'/rbac/create': got string, want boolean"),
+    ({"workloads": [{"namespace": "evals"}]}, "'/workloads/0': missing property 'serviceAccountName'"),
+    ({"nodeSelector": {"pool": 1}}, "'/nodeSelector/pool': got number, want string"),
+    ({"monitoring": {"serviceMonitor": {"interval": "half a minute"}}}, "'/monitoring/serviceMonitor/interval'"),
+    ({"networkPolicy": {"apiServerPorts": [0]}}, "'/networkPolicy/apiServerPorts/0': minimum: got 0, want 1"),
+    ({"evaluator": {"template": []}}, "'/evaluator/template': got array, want object"),
+]  # fmt: skip
+
+TOGETHER: list[tuple[dict[str, Any], str]] = [
+    (
+        {"images": {"operator": {"tag": "1", "digest": DIGEST}}},
+        "images.operator: has a tag and a digest: give one of them",
+    ),
+    (
+        {"images": {"analysis": {"tag": "1", "digest": DIGEST}}},
+        "images.analysis: has a tag and a digest: give one of them",
+    ),
+    (
+        {"namespaces": ["evals"], "stores": [STORE, {"prefix": "s3://b/", "namespaces": ["*", "evals", "other"]}]},
+        "stores[1].namespaces: other is none of `namespaces`, so that the operator would never look at it: add it there",
+    ),
+    (
+        {"namespaces": ["evals"], "queues": [{"url": "https://sqs.example/1/a", "namespaces": ["other"]}]},
+        "queues[0].namespaces: other is none of `namespaces`",
+    ),
+    (
+        {"namespaces": ["evals"], "workloads": [{"namespace": "other", "serviceAccountName": "a"}]},
+        "workloads[0].namespace: other is none of `namespaces`",
+    ),
+    ({"stores": [STORE, {"prefix": "s3://evals"}]}, "stores[1].prefix: s3://evals stands in stores[0] already"),
+    (
+        {"queues": [{"url": "https://sqs.example/1/a"}, {"url": "https://sqs.example/1/a"}]},
+        "queues[1].url: https://sqs.example/1/a stands in queues[0] already",
+    ),
+    ({"results": "s3://evals/results/"}, "results: s3://evals/results/ is under the prefix of none of `stores`"),
+    (
+        {"stores": [STORE], "results": "s3://evals-2/results/"},
+        "results: s3://evals-2/results/ is under the prefix of none of `stores`",
+    ),
+    ({"stores": [STORE], "datasets": "s3://mirror/"}, "datasets: s3://mirror/ is under the prefix of none of `stores`"),
+    ({"webhook": {"enabled": True}}, "webhook.tokenSecretName: is needed where webhook.enabled"),
+    (
+        {"webhook": {"enabled": True, "tokenSecretName": "a", "port": 8080}},
+        "webhook.port: 8080 is the port of /healthz and /metrics: take another one",
+    ),
+    (
+        {"webhook": {"ingress": {"enabled": True, "host": "a.example"}}},
+        "webhook.ingress.enabled: leads nowhere without webhook.enabled",
+    ),
+    (
+        {"webhook": {"enabled": True, "tokenSecretName": "a", "ingress": {"enabled": True}}},
+        "webhook.ingress.host: is needed where webhook.ingress.enabled",
+    ),
+    ({"serviceAccount": {"create": False}}, "serviceAccount.name: is needed where serviceAccount.create is false"),
+    (
+        {"workloads": [{"namespace": "evals", "serviceAccountName": "a"}] * 2},
+        "workloads[1]: evals/a is that of workloads[0]",
+    ),
+    (
+        {"workloads": [{"namespace": "fineline-system", "serviceAccountName": "fineline-operator"}]},
+        "workloads[0]: fineline-system/fineline-operator is the operator's own service account",
+    ),
+    (
+        {"extraEnv": [{"name": "AWS_SECRET_ACCESS_KEY", "value": "very secret"}]},
+        "extraEnv[0]: AWS_SECRET_ACCESS_KEY is a credential, which is never a value: name a Secret in stores[].secretName",
+    ),
+    ({"extraEnv": [{"name": "POD_NAME", "value": "a"}]}, "extraEnv[0]: POD_NAME is the chart's own: leave it out"),
+]
+
+
+@pytest.mark.parametrize(("values", "said"), BY_SCHEMA, ids=[said for _, said in BY_SCHEMA])
+def test_the_schema_names_the_value_and_what_it_may_be(values: dict[str, Any], said: str) -> None:
+    assert said in refusal(values)
+
+
+@pytest.mark.parametrize(("values", "said"), TOGETHER, ids=[said for _, said in TOGETHER])
+def test_values_that_make_no_sense_together_are_told_in_words(values: dict[str, Any], said: str) -> None:
+    words = refusal(values)
+    assert f"\n  {said}" in words
+    assert words.count("\n  ") == 1, "one wrong value, one message"
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    words = refusal({"results": "s3://a/", "datasets": "s3://b/", "serviceAccount": {"create": False}})
+    assert words.count("\n  ") == 3
+
+
+def test_a_credential_is_not_repeated() -> None:
+    assert "very secret" not in refusal({"extraEnv": [{"name": "AWS_SECRET_ACCESS_KEY", "value": "very secret"}]})
+
+
+def test_a_credential_from_a_secret_of_ones_own_is_taken() -> None:
+    reference = {"secretKeyRef": {"name": "a", "key": "b"}}
+    assert template({"extraEnv": [{"name": "AWS_SESSION_TOKEN", "valueFrom": reference}]}).returncode == 0
+
+
+def test_what_is_under_a_stores_prefix_is_taken() -> None:
+    for prefix in ("s3://evals/", "s3://evals", "s3://evals/results", "s3://evals/results/"):
+        done = template({"stores": [{"prefix": prefix}], "results": "s3://evals/results"})
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_kubernetes_that_is_too_old_is_named() -> None:
+    done = template({}, "--kube-version", "1.28.4")
+    assert "requires kubeVersion: >=1.29.0-0 which is incompatible with Kubernetes v1.28.4" in done.stderr
+    assert template({}, "--kube-version", "1.29.0").returncode == 0
+    assert template({}, "--kube-version", "1.30.1-eks-1234567").returncode == 0
+
+
+def test_lint_refuses_too() -> None:
+    done = run("lint", "--strict", CHART, "--set", "replicas=0")
+    assert done.returncode != 0
+    assert "minimum: got 0, want 1" in done.stdout + done.stderr
