@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any
 
 import pytest
 import yaml
 
 from support.pages import REPOSITORY, Fence, fences
+from support.tools import find_tool
 
 CHART = REPOSITORY / "charts" / "fineline"
 SCHEMA = CHART / "values.schema.json"
@@ -47,13 +49,19 @@ def test_the_schema_takes_them(fence: Fence, validator: Any) -> None:
     assert wrong == []
 
 
+@pytest.fixture(scope="module")
+def helm() -> str:
+    binary, reason = find_tool("helm")
+    if binary is None:
+        pytest.skip(f"no helm to render the chart with: {reason}")
+    return str(binary)
+
+
 @pytest.mark.parametrize("fence", FENCES, ids=str)
-def test_results_and_data_sets_lie_in_a_store_of_theirs(fence: Fence) -> None:
-    values = yaml.safe_load(fence.text)
-    prefixes = tuple(store["prefix"] for store in values.get("stores", ()))
-    for name in ("results", "datasets"):
-        if prefixes and name in values:
-            assert values[name].startswith(prefixes), f"{fence}: no store covers {name}"
+def test_the_chart_finds_sense_in_them_together(fence: Fence, helm: str) -> None:
+    render = [helm, "template", "fineline", str(CHART), "--namespace", "fineline-system", "--values", "-"]
+    rendered = subprocess.run(render, input=fence.text, check=False, capture_output=True, text=True)
+    assert rendered.returncode == 0, rendered.stderr
 
 
 def test_a_value_that_is_not_there_would_be_seen(validator: Any) -> None:
