@@ -59,7 +59,9 @@ class History(ResourceModel):
     """How many of its ended CheckpointEvals are kept; results stay in any case."""
 
     succeeded: Annotated[int, Field(ge=0, le=1000)] = Field(
-        10, description="Those that succeeded. The last one made is kept in any case: the next goes on from it."
+        10,
+        description="Those that succeeded. The last one made is kept in any case, and with select.every the last of "
+        "each branch: the next go on from them.",
     )
     failed: Annotated[int, Field(ge=0, le=1000)] = Field(
         10,

@@ -14,15 +14,19 @@ def to_delete(observed: SourceObserved, unsettled: Collection[Member]) -> tuple[
 
     `unsettled` are the checkpoints of the listing with neither results nor recorded failures. A failed one of this
     template that has some of them is kept, or they would be evaluated again and again. So is the last one that was
-    made for this template: the next one's number follows from it, and the count of `every`.
+    made for this template, for the next one's number follows from it; and with `every`, of each branch the one with
+    the farthest checkpoint: the count goes on from that, when the training has deleted it.
     """
     last = last_number(observed.made, observed.source, observed.template)
     history = observed.spec.history
+    farthest = _farthest(observed)
 
     def needed(item: MadeEvaluation) -> bool:
         if item.template != observed.template:
             return False
         if last and number_of(item.name, observed.source, observed.template) == last:
+            return True
+        if item.name in farthest:
             return True
         return not item.succeeded and not item.members.isdisjoint(unsettled)
 
@@ -32,6 +36,19 @@ def to_delete(observed: SourceObserved, unsettled: Collection[Member]) -> tuple[
         ended.sort(key=_age, reverse=True)
         gone += [item for item in ended[most:] if not needed(item)]
     return tuple(item.name for item in sorted(gone, key=_age))
+
+
+def _farthest(observed: SourceObserved) -> set[str]:
+    """The names of those that hold the highest step of a branch; none where nothing counts from it."""
+    if observed.spec.select is None or observed.spec.select.every is None:
+        return set()
+    steps: dict[str, tuple[int, float, str]] = {}
+    for item in observed.made:
+        if item.template == observed.template:
+            for member in item.members:
+                place = member.step, item.created.timestamp(), item.name
+                steps[member.branch] = max(place, steps.get(member.branch, place))
+    return {name for _, _, name in steps.values()}
 
 
 def _age(item: MadeEvaluation) -> tuple[float, float, str]:

@@ -6,7 +6,7 @@ import pytest
 
 from fineline.sources.batches import evaluation_name
 from fineline.sources.deciding import MadeEvaluation
-from support.sources import SOURCE, TEMPLATE, decided, made, member, walked
+from support.sources import SOURCE, TEMPLATE, batches_of, decided, made, member, walked
 
 KEEP = {"succeeded": 2, "failed": 1}
 
@@ -58,6 +58,19 @@ def test_the_last_one_made_is_kept_in_any_case_for_the_next_goes_on_from_it() ->
     none = {"succeeded": 0, "failed": 0}
     assert deleted([ended(1), ended(2), ended(3)], history=none) == [1, 2]
     assert deleted([ended(1), ended(2, template="bbbbbbbbbb")], history=none) == [2]
+
+
+def test_with_every_the_one_with_the_farthest_checkpoint_of_each_branch_is_kept_for_the_count_goes_on_from_it() -> None:
+    def of_branch(number: int, branch: str, step: int) -> MadeEvaluation:
+        return made(evaluation_name(SOURCE, TEMPLATE, number), member(step, branch=branch), ended=number)
+
+    none = {"succeeded": 0, "failed": 0}
+    there = [of_branch(1, "a", 1), of_branch(2, "a", 4), of_branch(3, "main", 7), of_branch(4, "main", 1)]
+    assert deleted(there, history=none, select={"every": 3}) == [1]
+    assert deleted(there, history=none) == [1, 2, 3]
+    kept = there[1:]
+    later = [walked(step, branch="a") for step in (5, 6, 7, 8)]
+    assert batches_of(decided(later, made=kept, select={"every": 3})) == [[7]], "of branch a, 4 is deleted"
 
 
 def test_one_whose_end_nobody_wrote_down_is_as_old_as_itself() -> None:
