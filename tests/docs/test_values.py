@@ -14,7 +14,7 @@ from support.tools import find_tool
 
 CHART = REPOSITORY / "charts" / "fineline"
 SCHEMA = CHART / "values.schema.json"
-FENCES = [fence for fence in fences("yaml") if fence.text.startswith("# values.yaml\n")]
+FENCES = [fence for fence in fences("yaml") if fence.text.startswith("# values.yaml")]
 
 
 def over_the_defaults(values: dict[str, Any]) -> dict[str, Any]:
