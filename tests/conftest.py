@@ -18,6 +18,10 @@ from support.faults import FaultProxy, proxy_to
 from support.tools import find_tool
 from support.versitygw import S3Server, serve
 
+# A worker has a core. Threads of two workers that wait for each other spin, and take three times the processor's time.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A shared machine is slow now and then, which is no property of the code: no deadline for an example.
 settings.register_profile("fineline", settings.get_profile(settings.get_current_profile_name()), deadline=None)
 settings.load_profile("fineline")
