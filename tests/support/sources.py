@@ -11,7 +11,7 @@ from fineline.checkpoints import Position, Problem
 from fineline.resources import CheckpointSource, CheckpointSourceSpec, validated
 from fineline.resources.source_status import CheckpointSourceStatus
 from fineline.sources.deciding import MadeEvaluation, SourceDecision, SourceIdentity, SourceObserved, decide
-from fineline.sources.listing import Listing, Member, Walked
+from fineline.sources.listing import Aside, Listing, Member, Walked
 from fineline.sources.progress import MemberProgress
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -90,7 +90,7 @@ def observed(
     failed: Iterable[Member] = (),
     status: CheckpointSourceStatus | None = None,
     settles_at: float | None = None,
-    aside: tuple[tuple[str, str], ...] = (),
+    aside: tuple[Aside, ...] = (),
     **spec: Any,
 ) -> SourceObserved:
     """One look at these checkpoints at a second. What is said of `spec` are fields by their names in YAML."""

@@ -142,7 +142,8 @@ def _newest(
 
 
 def _waiting_on(checkpoints: Sequence[Walked], observed: SourceObserved) -> tuple[WaitingOn, ...]:
-    """The incomplete ones, the newest first, and behind them folders that have no place in the series."""
+    """The incomplete ones, the newest first; behind them folders that have no place in the series, and at last those
+    that gave theirs up to another, for which nothing is missing."""
     incomplete = [
         item
         for item in checkpoints
@@ -150,7 +151,7 @@ def _waiting_on(checkpoints: Sequence[Walked], observed: SourceObserved) -> tupl
     ]
     incomplete.sort(key=lambda item: (-item.position.step, item.position.branch, item.folder))
     told = [(item.folder, item.problem.reason, item.problem.message) for item in incomplete if item.problem is not None]
-    aside = ((folder, "PositionUnknown", message) for folder, message in observed.listing.aside)
+    aside = sorted(observed.listing.aside, key=lambda one: one.reason == "DuplicatePosition")
     return tuple(
         WaitingOn(checkpoint=folder or ".", reason=reason, message=_cut(message))
         for folder, reason, message in islice((*told, *aside), MAX_WAITING_ON)

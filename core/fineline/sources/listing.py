@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from fineline.checkpoints import Position, Problem
 
@@ -42,16 +43,25 @@ class Walked:
         return Member(self.position.branch, self.position.step, self.digest)
 
 
+class Aside(NamedTuple):
+    """A folder that has no place in the series, and why: PositionUnknown, or DuplicatePosition where another folder
+    that claims the same one is meant."""
+
+    folder: str
+    reason: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """What a prefix holds, as far as it is known after a look: all of it, but for overwrites since the last full walk.
 
-    `checkpoints` are in order of (branch, tokens or step). `aside` are folders that have no place in the series, each
-    as (folder, message). `settles_at` is when the next checkpoint may become complete by time alone: after `listed_at`.
+    `checkpoints` are in order of (branch, tokens or step), `aside` in order of their folders. `settles_at` is when the
+    next checkpoint may become complete by time alone: after `listed_at`.
     """
 
     checkpoints: tuple[Walked, ...]
-    aside: tuple[tuple[str, str], ...] = ()
+    aside: tuple[Aside, ...] = ()
     listed_at: datetime | None = None
     full_at: datetime | None = None
     settles_at: datetime | None = None

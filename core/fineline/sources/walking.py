@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 
 from fineline.checkpoints import FindOptions
 from fineline.checkpoints.placing import Claim, in_order, judge
-from fineline.sources.listing import Listing
+from fineline.sources.listing import Aside, Listing
 from fineline.sources.looking import Look, NotSplitError
 from fineline.sources.reads import RememberedReads
 from fineline.sources.sighting import Moment
@@ -128,10 +128,11 @@ def _listing(tree: Tree, shift: timedelta) -> Listing:
         for one in known
         if one.walked.folder not in judged.left_out
     ]
-    asides = [aside for unit in tree.all() for aside in unit.asides]
+    asides = {Aside(folder, "PositionUnknown", message) for unit in tree.all() for folder, message in unit.asides}
+    asides |= {Aside(folder, "DuplicatePosition", message) for folder, message in judged.left_out.items()}
     settling = [one.settles_at for one in known if one.settles_at is not None]
     return Listing(
         checkpoints=in_order(checkpoints),
-        aside=tuple(sorted({*asides, *judged.left_out.items()})),
+        aside=tuple(sorted(asides)),
         settles_at=min(settling) - shift if settling else None,
     )

@@ -172,4 +172,4 @@ def _found_something(before: Listing, after: Listing) -> bool:
 
 def _holds(listing: Listing) -> tuple[object, ...]:
     found = tuple((one.folder, one.digest, one.changed) for one in listing.checkpoints)
-    return found, tuple(folder for folder, _ in listing.aside)
+    return found, tuple(aside.folder for aside in listing.aside)

@@ -10,7 +10,7 @@ from fineline.errors import FinelineError
 from fineline.plan.units import read_recipe
 from fineline.sources.batches import template_digest
 from fineline.sources.deciding import SourceDecision, SourceIdentity, SourceObserved, decide
-from fineline.sources.listing import Listing, Member, Walked
+from fineline.sources.listing import Aside, Listing, Member, Walked
 from fineline.sources.progress import MemberProgress, Progress
 from fineline.store import StoreTable, open_store
 from fineline_operator import metrics
@@ -54,7 +54,7 @@ class _Grounds:
     generation: int
     files: Files
     checkpoints: tuple[Walked, ...]
-    aside: tuple[tuple[str, str], ...]
+    aside: tuple[Aside, ...]
     news: int
 
 

@@ -11,6 +11,7 @@ import pytest
 from fineline.resources.source_status import CheckpointSourceStatus, NewestCheckpoint
 from fineline.sources.batches import MOST_AT_ONCE, evaluation_name
 from fineline.sources.deciding import MadeEvaluation
+from fineline.sources.listing import Aside
 from support.sources import (
     INCOMPLETE,
     REFUSED,
@@ -196,22 +197,24 @@ def test_every_counts_from_members_whose_checkpoints_are_gone() -> None:
     assert batches_of(decision) == [[4]]
 
 
-def test_incomplete_ones_are_told_the_newest_first_and_folders_without_a_position_last() -> None:
+def test_incomplete_ones_are_told_the_newest_first_then_folders_without_a_position_then_those_that_gave_way() -> None:
+    given_way = (Aside("1-hf", "DuplicatePosition", "another is read"),)
     checkpoints = [walked(5, branch="a", problem=REFUSED), *(walked(step, problem=INCOMPLETE) for step in (4, 6))]
-    decision = decided(checkpoints, aside=(("final", "no position"),))
+    decision = decided(checkpoints, aside=(*given_way, Aside("final", "PositionUnknown", "no position")))
     assert [(told.checkpoint, told.reason, told.message) for told in decision.waiting_on] == [
         ("step6", "ShardMissing", "a shard is missing"),
         ("a/step5", "FormatUnsupported", "it can't be read"),
         ("step4", "ShardMissing", "a shard is missing"),
         ("final", "PositionUnknown", "no position"),
+        ("1-hf", "DuplicatePosition", "another is read"),
     ]
 
 
 def test_a_status_lists_twenty_incomplete_ones_with_messages_that_fit() -> None:
     checkpoints = [walked(step, problem=INCOMPLETE) for step in range(30)]
-    decision = decided(checkpoints, aside=(("", "x" * 5000),))
+    decision = decided(checkpoints, aside=(Aside("", "PositionUnknown", "x" * 5000),))
     assert [told.checkpoint for told in decision.waiting_on] == [f"step{step}" for step in range(29, 9, -1)]
-    (told,) = decided([], aside=(("", "x" * 5000),)).waiting_on
+    (told,) = decided([], aside=(Aside("", "PositionUnknown", "x" * 5000),)).waiting_on
     assert told.checkpoint == "."
     assert len(told.message) == 2048
 

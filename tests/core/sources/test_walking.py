@@ -216,8 +216,8 @@ def test_a_folder_that_gives_way_to_one_at_the_same_position_is_told() -> None:
     source.upload("step_3")
     listing = source.look()
     assert complete(listing) == ["step_3"]
-    ((folder, message),) = listing.aside
-    assert folder == "step3"
+    ((folder, reason, message),) = listing.aside
+    assert (folder, reason) == ("step3", "DuplicatePosition")
     assert "step_3 is the one that is read" in message
 
 

@@ -16,7 +16,7 @@ from fineline.checkpoints import FindOptions, Position, find, own_tokenizer, tok
 from fineline.checkpoints.find import understand
 from fineline.checkpoints.folders import Names, folders_above, sort_listing
 from fineline.errors import StoreUnavailable
-from fineline.sources.listing import Listing, Walked
+from fineline.sources.listing import Aside, Listing, Walked
 from fineline.sources.walking import Walk
 from support.simulated_store import BEGINNING, SimulatedStore
 
@@ -90,7 +90,7 @@ class World:
         if action == "remove":
             self.store.delete(f"{prefix}{what}")
 
-    def expected(self) -> tuple[list[Walked], list[tuple[str, str]]]:
+    def expected(self) -> tuple[list[Walked], list[Aside]]:
         found = find(self.store, self.options, now=self.now)
         checkpoints = [
             Walked(
@@ -104,9 +104,10 @@ class World:
             for item in found.checkpoints
         ]
         kept = {item.name for item in found.checkpoints}
-        aside = {(item.folder, item.message) for item in found.not_understood}
+        aside = {Aside(item.folder, "PositionUnknown", item.message) for item in found.not_understood}
         for duplicate in found.duplicates:
-            aside |= {(name.removeprefix("."), duplicate.message) for name in duplicate.folders if name not in kept}
+            gave_way = [name.removeprefix(".") for name in duplicate.folders if name not in kept]
+            aside |= {Aside(folder, "DuplicatePosition", duplicate.message) for folder in gave_way}
         return checkpoints, sorted(aside)
 
     def full_pages(self) -> int:
@@ -151,7 +152,7 @@ class Seen:
         return (whole and folder != "" and self.unit(folder) in (None, folder)) or self.is_open(folder)
 
 
-def same(listing: Listing, expected: tuple[list[Walked], list[tuple[str, str]]]) -> None:
+def same(listing: Listing, expected: tuple[list[Walked], list[Aside]]) -> None:
     assert listing.listed_at is not None
     assert listing.settles_at is None or listing.settles_at > listing.listed_at
     assert list(listing.checkpoints) == expected[0]
@@ -187,7 +188,8 @@ def test_after_each_look_a_walk_knows_what_one_listing_of_all_finds(
         elif action == "failing look":
             world.store.fails_at = world.store.list_requests + folder
             with contextlib.suppress(StoreUnavailable):
-                listing = walk.look(world.now)
+                walk.look(world.now)
+                world.store.fails_at = None
                 seen = Seen(world)
             world.store.fails_at = None
         elif seen is None or (
@@ -237,7 +239,7 @@ def test_whatever_is_done_and_whatever_clocks_say_nothing_is_older_than_a_full_w
             known = {(item.folder, item.digest) for item in listing.checkpoints}
             assert known <= set().union(*since_full)
             lost = set.intersection(*since_full) - known
-            assert not {folder for folder, _ in lost} - {folder for folder, _ in listing.aside}
+            assert not {folder for folder, _ in lost} - {aside.folder for aside in listing.aside}
         elif action != "failing look":
             world.act(action, value, what)
     same(walk.look(now, full=True), world.expected())
