@@ -91,6 +91,7 @@ def observed(
     status: CheckpointSourceStatus | None = None,
     settles_at: float | None = None,
     aside: tuple[Aside, ...] = (),
+    fresh: Iterable[Member] = (),
     **spec: Any,
 ) -> SourceObserved:
     """One look at these checkpoints at a second. What is said of `spec` are fields by their names in YAML."""
@@ -109,6 +110,7 @@ def observed(
         made=tuple(made),
         progress=progress,
         status=status or CheckpointSourceStatus(),
+        fresh=frozenset(fresh),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,10 +25,13 @@ __all__ = ["MadeEvaluation", "NewEvaluation", "SourceDecision", "SourceIdentity"
 
 _LONGEST_MESSAGE = 2048
 
+_MOST_IN_VAIN = 2
+"""So many CheckpointEvals that succeeded may leave a checkpoint without results; then a person must look."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Sorted:
-    """The chosen checkpoints by how far they have come; `waiting` are those that no CheckpointEval has yet."""
+    """The chosen checkpoints by how far they have come; `waiting` are those that need a CheckpointEval."""
 
     evaluated: int
     failed: int
@@ -84,11 +88,14 @@ def _of_template(observed: SourceObserved) -> Iterable[MadeEvaluation]:
 
 def _sorted(selected: Sequence[Walked], observed: SourceObserved) -> _Sorted:
     taken: set[Member] = set()
-    not_failed: set[Member] = set()
+    running: set[Member] = set()
+    succeeded: Counter[Member] = Counter()
     for made in _of_template(observed):
         taken |= made.members
-        if not made.finished or made.succeeded:
-            not_failed |= made.members
+        if not made.finished:
+            running |= made.members
+        elif made.succeeded:
+            succeeded.update(made.members)
     evaluated = failed = 0
     under_way: list[Walked] = []
     waiting: list[Walked] = []
@@ -103,8 +110,12 @@ def _sorted(selected: Sequence[Walked], observed: SourceObserved) -> _Sorted:
             failed += not item.problem.passing
         elif member not in taken:
             waiting.append(item)
-        elif member in not_failed:
+        elif member in running or (member in succeeded and member not in observed.fresh):
+            # Of one that has succeeded the results are there, and will be seen with the next listing of them.
             under_way.append(item)
+        elif 0 < succeeded[member] < _MOST_IN_VAIN:
+            # They were there: somebody deleted them.
+            waiting.append(item)
         else:
             # Its CheckpointEval ended without a word on it, past its deadline for instance: a person must retry that.
             failed += 1

@@ -12,8 +12,8 @@ from fineline.sources.observed import MadeEvaluation, SourceObserved
 def to_delete(observed: SourceObserved, unsettled: Collection[Member]) -> tuple[str, ...]:
     """Names of the ended ones beyond `history`, the oldest first.
 
-    `unsettled` are the checkpoints of the listing with neither results nor recorded failures. A failed one of this
-    template that has some of them is kept, or they would be evaluated again and again. So is the last one that was
+    `unsettled` are the checkpoints of the listing with neither results nor recorded failures. One of this template that
+    has some of them is kept, or they would be evaluated again and again. So is the last one that was
     made for this template, for the next one's number follows from it; and with `every`, of each branch the one with
     the farthest checkpoint: the count goes on from that, when the training has deleted it.
     """
@@ -28,7 +28,7 @@ def to_delete(observed: SourceObserved, unsettled: Collection[Member]) -> tuple[
             return True
         if item.name in farthest:
             return True
-        return not item.succeeded and not item.members.isdisjoint(unsettled)
+        return not item.members.isdisjoint(unsettled)
 
     gone: list[MadeEvaluation] = []
     for succeeded, most in ((True, history.succeeded), (False, history.failed)):

@@ -41,7 +41,8 @@ class SourceObserved:
     """One look.
 
     `template` is `batches.template_digest`. `made` are all CheckpointEvals of the source, of any template. `progress`
-    is what `progress.Progress.of` says of the listing's members, in any order; one that is not in it is OPEN.
+    is what `progress.Progress.of` says of the listing's members, in any order; one that is not in it is OPEN. `fresh`
+    are those of which it was listed after `made` was read.
     """
 
     source: SourceIdentity
@@ -52,6 +53,7 @@ class SourceObserved:
     made: tuple[MadeEvaluation, ...]
     progress: Mapping[Member, MemberProgress]
     status: CheckpointSourceStatus
+    fresh: frozenset[Member] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,8 @@ class Work:
     async def _decided(
         self, source: Source, files: Files, listing: Listing, made: Made, lane: str, *, refresh: bool
     ) -> tuple[SourceObserved, SourceDecision]:
-        again = {member for one in made.evaluations if not one.finished for member in one.members}
+        # Those that are not finished may have come farther; of those that succeeded results may have been deleted.
+        again = {member for one in made.evaluations if one.succeeded or not one.finished for member in one.members}
         if refresh:
             again |= self._lacking
         run = self._site.threads.run
@@ -144,6 +145,7 @@ class Work:
             made=made.evaluations,
             progress=progress,
             status=seen.status,
+            fresh=frozenset(again),
         )
 
     async def _carried_out(self, source: Source, template: str, made: Made, decision: SourceDecision) -> Done:

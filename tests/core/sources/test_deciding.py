@@ -59,6 +59,22 @@ def test_a_member_under_another_template_is_evaluated_again() -> None:
     assert decision.changed == ()
 
 
+def test_one_that_succeeded_and_lost_its_results_is_evaluated_again_but_not_for_ever() -> None:
+    """Somebody deleted them. Where results were listed before the CheckpointEval was read, they may have come since."""
+    succeeded = made("a", member(1), ended=10)
+    waits = decided([walked(1)], made=[succeeded])
+    assert (waits.create, waits.counts.waiting) == ((), 1)
+    again = decided([walked(1)], made=[succeeded], fresh=[member(1)])
+    assert batches_of(again) == [[1]]
+    meanwhile = decided([walked(1)], made=[succeeded, made("b", member(1))], fresh=[member(1)])
+    assert (meanwhile.create, meanwhile.counts.waiting) == ((), 1)
+    in_vain = [succeeded, made("b", member(1), ended=20)]
+    ended = decided([walked(1)], made=in_vain, fresh=[member(1)], history={"succeeded": 0})
+    assert (ended.create, ended.counts.waiting, ended.counts.failed) == ((), 0, 1)
+    assert not ended.evaluating
+    assert ended.delete == (), "or it would be evaluated again and again"
+
+
 def test_other_bytes_at_a_position_are_evaluated_again_and_told() -> None:
     checkpoints = [walked(1, digest="2"), walked(2, digest="2"), walked(3), walked(4)]
     decision = decided(
