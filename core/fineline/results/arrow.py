@@ -16,6 +16,7 @@ from fineline.results.version import SCHEMA_VERSION
 
 VERSION_KEY = b"fineline.schema_version"
 _SMALL_BYTES = 1 << 20
+_LONGEST_VERSION = 9
 
 
 def to_file(table: pa.Table, metadata: dict[bytes, bytes] | None = None) -> bytes:
@@ -39,7 +40,8 @@ def from_file(data: bytes, name: str) -> pa.Table:
             _check_version(metadata.get(VERSION_KEY), name)
             return reader.read_all()
     except (pa.ArrowException, OSError) as error:
-        raise ResultError(f"{name}: not a whole Arrow file ({str(error).splitlines()[0]})") from None
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ResultError(f"{name}: not a whole Arrow file ({first_line})") from None
 
 
 def content_digest(table: pa.Table) -> str:
@@ -54,8 +56,8 @@ def content_digest(table: pa.Table) -> str:
 def _check_version(found: bytes | None, name: str) -> None:
     if found is None:
         raise ResultError(f"{name}: not written by Fineline (its schema carries no fineline.schema_version)")
-    if not found.isdigit() or int(found) > SCHEMA_VERSION:
-        version = found.decode(errors="replace")
+    if not found.isdigit() or len(found) > _LONGEST_VERSION or int(found) > SCHEMA_VERSION:
+        version = found[:_LONGEST_VERSION].decode(errors="replace")
         raise ResultError(
             f"{name}: has schema version {version}; this Fineline reads up to {SCHEMA_VERSION}: upgrade it"
         )

@@ -14,13 +14,14 @@ file, so a run of n commits has about log3(n) of them, and a commit is written a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
+import pyarrow as pa
 
 from fineline.errors import StoreError
-from fineline.results.compacted import CompactedFile, pack
+from fineline.results.compacted import CompactedFile, LeftOut, pack, with_labels_once
 from fineline.store import Store
 
 _GROWTH = 2
@@ -32,7 +33,12 @@ class Part:
 
     file: CompactedFile
     rows: pl.DataFrame
+    left_out: Mapping[str, LeftOut]
     replaces: frozenset[str]
+
+    @property
+    def commits(self) -> int:
+        return self.rows["commit"].n_unique() + len(self.left_out)
 
 
 @dataclass(slots=True)
@@ -46,20 +52,23 @@ class Seen:
 
 
 class Compactor:
-    """Writes compacted files. The first refusal of a store is kept in `hindrance`, and nothing more is tried."""
+    """Writes compacted files. The first thing that hinders it is kept in `hindrance`, and nothing more is tried."""
 
     def __init__(self) -> None:
         self.hindrance = ""
 
-    def compact(self, store: Store, run_folder: str, fresh: pl.DataFrame, seen: Seen) -> None:
-        """Writes rows that were read from their commits into a file, with what is to be merged, and removes files
-        that are of no use any more. An error of the store is no error here."""
+    def compact(
+        self, store: Store, run_folder: str, fresh: pl.DataFrame, left_out: Mapping[str, LeftOut], seen: Seen
+    ) -> None:
+        """Writes rows that were read from their commits into a file, and which of them were left out, with what is to
+        be merged, and removes files that are of no use any more. What hinders it is no error here: a store that
+        refuses, or more text in a column than a file can hold."""
         if self.hindrance:
             return
         try:
-            if fresh.height:
-                _write(store, run_folder, fresh, seen)
-        except StoreError as error:
+            if fresh.height or left_out:
+                _write(store, run_folder, fresh, left_out, seen)
+        except (StoreError, pa.ArrowException, pl.exceptions.PolarsError) as error:
             self.hindrance = f"metrics could not be compacted, so the next analysis reads these again: {error}"
             return
         # Who may write and not delete leaves them: they are not read again where another one replaces them.
@@ -84,14 +93,15 @@ def to_merge(fresh: int, sizes: Sequence[int]) -> list[int]:
     return ascending[:merged]
 
 
-def _write(store: Store, run_folder: str, fresh: pl.DataFrame, seen: Seen) -> None:
-    sizes = [part.rows["commit"].n_unique() for part in seen.parts]
-    merged = [seen.parts[place] for place in to_merge(fresh["commit"].n_unique(), sizes)]
+def _write(store: Store, run_folder: str, fresh: pl.DataFrame, left_out: Mapping[str, LeftOut], seen: Seen) -> None:
+    new = fresh["commit"].n_unique() + len(left_out)
+    merged = [seen.parts[place] for place in to_merge(new, [part.commits for part in seen.parts])]
     rows = pl.concat([fresh, *(part.rows for part in merged)]).sort("commit", maintain_order=True)
+    all_left_out = {commit: item for part in merged for commit, item in part.left_out.items()} | dict(left_out)
     there = {file.name for file in seen.files}
     replaces = {part.file.name for part in merged}.union(*(part.replaces & there for part in merged))
     generation = 1 + max((part.file.generation for part in merged), default=0)
-    name, data = pack(rows, run_folder, generation, replaces)
+    name, data = pack(with_labels_once(rows), all_left_out, run_folder, generation, replaces)
     if name in seen.torn:
         store.put(name, data)
         seen.torn.remove(name)

@@ -32,10 +32,11 @@ class Metrics:
     """Metrics of some runs: a frame with the columns of the METRICS schema in a fixed order of rows, and what was left
     out and why, one sentence each.
 
-    `commits` counts the commits of these runs that were read; `commits_digest` is of all that were listed for it, as
-    `analyses.commits_digest` makes it, and `newest` when the newest of those was written. `labels`
-    are the runs' labels by their newest result, of those that have any.
-    `hindrance` says why the store refused to be compacted, which changes nothing of the rest.
+    `commits` counts the commits that the rows are of; `commits_digest` is of all that were listed for it, those that
+    were left out too, as `analyses.commits_digest` makes it, and `newest` when the newest of those was written.
+    `labels` are the runs' labels by their newest result, of those that have any. `others` counts the runs with results
+    that are of none of the families that were asked for.
+    `hindrance` says why nothing was compacted, which changes nothing of the rest.
     """
 
     frame: pl.DataFrame
@@ -44,6 +45,7 @@ class Metrics:
     commits_digest: str = ""
     newest: datetime | None = None
     labels: Mapping[str, RunLabels] = field(default_factory=dict)
+    others: int = 0
     hindrance: str = ""
 
 
@@ -58,8 +60,9 @@ def read_metrics(
     """The metrics of all committed units, or of those of some runs and tasks, or of the runs of some families.
 
     What compacted files hold is read from there, the rest commit by commit; with `compact` it is then compacted too.
-    The result is the same either way. A run is of the family that its newest result says; which run is of which is
-    known from its results alone, so all are read for it.
+    The result is the same either way, but while a commit is overwritten: only with `compact` each is looked at again
+    after it was read, so that the digest names what was read. A run is of the family that its newest result says; which
+    run is of which is known from its results alone, so all are read for it.
     """
     compactor = Compactor() if compact else None
     chosen: list[tuple[str, RunMetrics]] = []
@@ -69,16 +72,17 @@ def read_metrics(
         read = run_pool.map(lambda folder: read_run(store, folder, pool, tasks, compactor), folders)
         for folder, found in zip(folders, read, strict=True):
             run = unquote(folder.removeprefix("run="))
-            digest.include(found.commits)
+            digest.include(found.listed)
             if families is None or _may_be_of(found, families):
                 chosen.append((run, found))
     return Metrics(
         frame=_together(chosen),
         notices=tuple(notice for _, found in chosen for notice in found.notices),
-        commits=sum(found.commits.count for _, found in chosen),
+        commits=sum(found.commits for _, found in chosen),
         commits_digest=digest.hexdigest(),
         newest=digest.newest,
         labels={run: found.labels for run, found in chosen if found.labels is not None},
+        others=len(folders) - len(chosen),
         hindrance=compactor.hindrance if compactor is not None else "",
     )
 

@@ -95,9 +95,11 @@ class RunLabels:
     def from_json(cls, text: str) -> Self:
         """What `to_json` made; of anything else, what can be understood."""
         try:
-            return cls.of(json.loads(text))
+            found = cls.of(json.loads(text))
+            found.to_json().encode()  # half a character can be escaped, and not be written down
         except (ValueError, RecursionError):
             return cls()
+        return found
 
     def to_json(self) -> str:
         """The labels in one line, the same for the same labels."""

@@ -18,8 +18,15 @@ import pyarrow as pa
 from fineline.errors import ResultError, StoreError
 from fineline.results import layout
 from fineline.results.analyses import CommitsDigest
-from fineline.results.commits import ReadCommit, read_commit, read_listed_commit
-from fineline.results.compacted import COMPACTED_METRICS, TornError, compacted_files, unpack
+from fineline.results.commits import ReadCommit, notice, read_commit, read_listed_commit
+from fineline.results.compacted import (
+    COMPACTED_METRICS,
+    LeftOut,
+    TornError,
+    compacted_files,
+    unpack,
+    with_labels_once,
+)
 from fineline.results.compaction import Compactor, Part, Seen
 from fineline.results.records import RunLabels
 from fineline.results.schemas import METRICS
@@ -27,16 +34,20 @@ from fineline.store import Store, StoredObject
 
 ROW_ORDER = ("run", "branch", "step", "task", "subtask", "metric", "filter", "key")
 _ON = ["commit", "etag"]
+_KEYS = {"commit": pl.String(), "etag": pl.String()}
 _AT_ONCE = 512
+_MOST_BYTES_IN_ONE = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class RunMetrics:
-    """`rows` have the columns of METRICS, in order. `commits` takes in those that were listed and are still there, as
-    they were when they were read. `labels` are the run's by its newest result, None where none has any."""
+    """`rows` have the columns of METRICS, in order, and are of so many `commits`. `listed` takes in the commits that
+    were listed and are still there, as they were when they were read; those that were left out too. `labels` are the
+    run's by its newest result, None where none has any."""
 
     rows: pl.DataFrame
-    commits: CommitsDigest
+    commits: int
+    listed: CommitsDigest
     labels: RunLabels | None
     notices: tuple[str, ...]
 
@@ -63,24 +74,25 @@ def read_run(
     """
     above = f"{layout.UNITS}{run_folder}/"
     listed = {_commit(item, above): item for item in store.list(above) if layout.is_commit(item.name)}
-    keys = pl.DataFrame({"commit": list(listed), "etag": [item.etag for item in listed.values()]}, schema=_KEYS)
-    seen = _compacted(store, run_folder, keys) if listed else Seen()
-    wanted = None if tasks is None else [commit for commit in listed if _task(commit) in tasks]
-    others = _others(keys if wanted is None else keys.filter(pl.col("commit").is_in(wanted)), seen.parts)
+    seen = _compacted(store, run_folder, listed) if listed else Seen()
+    wanted = [commit for commit in listed if tasks is None or _task(commit) in tasks]
+    held = _held(seen.parts)
     read = _Reading(store, above, read_commit if compactor is None else read_listed_commit)
-    fresh = read.rows([listed[commit] for commit in others], pool)
+    fresh = read.rows([listed[commit] for commit in wanted if commit not in held], pool)
     if compactor is not None:
-        compactor.compact(store, run_folder, fresh, seen)
+        compactor.compact(store, run_folder, fresh, read.left_out, seen)
     rows = pl.concat([*(part.rows for part in seen.parts), fresh])
-    if wanted is not None:
+    if tasks is not None:
         rows = rows.filter(pl.col("commit").is_in(wanted))
     # The commit breaks ties, and the order within a commit is kept: the same rows in the same order, however read.
     rows = rows.sort([*ROW_ORDER, "commit"], nulls_last=False, maintain_order=True)
+    reasons = {commit: item.reason for part in seen.parts for commit, item in part.left_out.items()} | read.reasons
     return RunMetrics(
         rows=rows.select(METRICS.names),
-        commits=_digest(listed, read.found),
+        commits=rows["commit"].n_unique(),
+        listed=_digest(listed, read.found),
         labels=_newest_labels(rows),
-        notices=tuple(read.notices),
+        notices=tuple(notice(store, listed[commit].name, reasons[commit]) for commit in wanted if commit in reasons),
     )
 
 
@@ -98,20 +110,19 @@ def _newest_labels(rows: pl.DataFrame) -> RunLabels | None:
     known = rows.filter(pl.col("labels").is_not_null())
     if not known.height:
         return None
-    newest = known.select("evaluated_at", "commit", "labels").sort("evaluated_at", "commit").row(-1, named=True)
-    return RunLabels.from_json(newest["labels"])
+    # A time far off is none of Python's: it only puts them in order.
+    newest = known.sort("evaluated_at", "commit", maintain_order=True)["labels"][-1]
+    return RunLabels.from_json(newest)
 
 
-_KEYS = {"commit": pl.String(), "etag": pl.String()}
-
-
-def _compacted(store: Store, run_folder: str, listed: pl.DataFrame) -> Seen:
+def _compacted(store: Store, run_folder: str, listed: Mapping[str, StoredObject]) -> Seen:
     """What compacted files hold of the listed commits, each once. A file that can't be read is as if it were not."""
     seen = Seen()
     try:
         seen.files = compacted_files(store, run_folder)
     except StoreError:
         return seen
+    there = pl.DataFrame({"commit": list(listed), "etag": [item.etag for item in listed.values()]}, schema=_KEYS)
     for file in seen.files:
         if file.name in seen.superseded:
             continue
@@ -122,25 +133,30 @@ def _compacted(store: Store, run_folder: str, listed: pl.DataFrame) -> Seen:
             continue
         except (ResultError, StoreError):
             continue
-        rows = compacted.rows.join(listed, on=_ON, how="semi", maintain_order="left")
-        for part in seen.parts:
-            rows = rows.join(part.rows.select("commit"), on="commit", how="anti", maintain_order="left")
+        rows = compacted.rows.join(there, on=_ON, how="semi", maintain_order="left")
+        left_out = {
+            commit: item
+            for commit, item in compacted.left_out.items()
+            if commit in listed and listed[commit].etag == item.etag
+        }
+        part = Part(file, rows, left_out, compacted.replaces)
+        there = there.filter(~pl.col("commit").is_in(_held([part])))
         seen.superseded |= compacted.replaces
-        seen.parts.append(Part(file, rows, compacted.replaces))
+        seen.parts.append(part)
+        listed = {commit: listed[commit] for commit in there["commit"]}
     return seen
 
 
-def _others(listed: pl.DataFrame, parts: Sequence[Part]) -> list[str]:
-    """The listed commits that no compacted file holds, in order."""
-    for part in parts:
-        listed = listed.join(part.rows.select("commit"), on="commit", how="anti", maintain_order="left")
-    return listed["commit"].to_list()
+def _held(parts: Iterable[Part]) -> set[str]:
+    """The commits that are in these compacted files, or known from them to be left out."""
+    return {commit for part in parts for commit in (*part.rows["commit"].unique(), *part.left_out)}
 
 
 class _Reading:
     """Reads commits one by one, some at a time: a commit's table takes a hundred times the memory of its rows.
 
-    `found` has what each of them was when it was read, None where it was gone.
+    `found` has what each of them was when it was read, None where it was gone; `reasons` why there are no rows of it,
+    and `left_out` the reasons that last.
     """
 
     def __init__(self, store: Store, above: str, read: Callable[[Store, StoredObject], ReadCommit]) -> None:
@@ -148,7 +164,8 @@ class _Reading:
         self._above = above
         self._read = read
         self.found: dict[str, StoredObject | None] = {}
-        self.notices: list[str] = []
+        self.reasons: dict[str, str] = {}
+        self.left_out: dict[str, LeftOut] = {}
 
     def rows(self, items: Sequence[StoredObject], pool: Executor) -> pl.DataFrame:
         """The rows of these commits, in their order, with the columns of COMPACTED_METRICS."""
@@ -156,10 +173,12 @@ class _Reading:
         for start in range(0, len(items), _AT_ONCE):
             some = list(pool.map(self._read, repeat(self._store), items[start : start + _AT_ONCE]))
             for one in some:
-                there = one.rows is not None or one.notice
-                self.found[_commit(one.item, self._above)] = one.item if there else None
-                if one.notice:
-                    self.notices.append(one.notice)
+                commit = _commit(one.item, self._above)
+                self.found[commit] = one.item if one.rows is not None or one.reason else None
+                if one.reason:
+                    self.reasons[commit] = one.reason
+                if one.reason and one.lasting:
+                    self.left_out[commit] = LeftOut(one.item.etag, one.reason)
             frames.append(_rows_of(some, self._above))
         return pl.concat(frames)
 
@@ -174,7 +193,10 @@ def _rows_of(found: Iterable[ReadCommit], above: str) -> pl.DataFrame:
     which = pl.DataFrame({"commit": commits, "etag": etags, "labels": labels}, schema=_KEYS | {"labels": pl.String()})[
         places
     ]
-    return pl.concat([pl.DataFrame(pa.concat_tables(tables).combine_chunks()), which], how="horizontal")
+    together = pa.concat_tables(tables)
+    if together.nbytes < _MOST_BYTES_IN_ONE:  # as one, it is quicker to take over
+        together = together.combine_chunks()
+    return pl.concat([pl.DataFrame(together), with_labels_once(which)], how="horizontal")
 
 
 def _commit(item: StoredObject, above: str) -> str:
