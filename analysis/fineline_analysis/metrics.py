@@ -42,6 +42,11 @@ _COLUMNS: dict[str, pl.DataType] = {
 _NEEDED = ("run", "step", "task", "domain", "metric", "value", "n", "higher_is_better")
 _UNIT = ("run", "branch", "step", "task")
 
+_LARGEST = 1e60
+"""No metric's value has more: fits take squares of squares, and these must stay numbers."""
+
+_MOST_DOCUMENTS = 10**12
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Notice:
@@ -104,8 +109,8 @@ def _typed(metrics: pl.DataFrame) -> pl.DataFrame:
         pl.col("key").fill_null(""),
         pl.col("active_parameters").fill_null(pl.col("parameters")),
         pl.col("non_embedding_parameters").fill_null(pl.col("parameters")),
-        pl.when(pl.col("stderr").is_finite() & (pl.col("stderr") >= 0)).then("stderr").alias("stderr"),
-        pl.when(pl.col("chance").is_finite()).then("chance").alias("chance"),
+        pl.when((pl.col("stderr") == 0) | pl.col("stderr").is_between(1 / _LARGEST, _LARGEST)).then("stderr"),
+        pl.when(pl.col("chance").abs() <= _LARGEST).then("chance"),
     )
 
 
@@ -113,9 +118,12 @@ def _usable(rows: pl.DataFrame, notices: list[Notice]) -> pl.DataFrame:
     unnamed = pl.any_horizontal(pl.col(name).is_null() for name in ("run", "step", "task", "domain", "metric"))
     no_number = ~pl.col("value").is_finite().fill_null(value=False)
     empty = pl.col("n").fill_null(0) <= 0
+    too_large = (pl.col("value").abs() > _LARGEST) | (pl.col("n") > _MOST_DOCUMENTS)
+    too_large = too_large.fill_null(value=False) & ~no_number
     checks = (
         ("Unnamed", unnamed, "without a run, step, task, domain or metric"),
         ("NotANumber", no_number & ~unnamed, "whose value is no finite number"),
+        ("TooLarge", too_large & ~unnamed, f"whose value is beyond {_LARGEST:.0e}, or n beyond {_MOST_DOCUMENTS:.0e}"),
         ("NoDocuments", empty & ~no_number & ~unnamed, "measured on no document (n = 0)"),
         ("NoDirection", pl.col("higher_is_better").is_null() & ~unnamed, "that do not say whether higher is better"),
     )
@@ -123,7 +131,7 @@ def _usable(rows: pl.DataFrame, notices: list[Notice]) -> pl.DataFrame:
         hit = rows.filter(condition)
         if hit.height:
             notices.append(Notice(code, f"{_rows(hit.height)} {what}: left out ({_where(hit)})"))
-    keep = ~unnamed & ~no_number & ~empty & pl.col("higher_is_better").is_not_null()
+    keep = ~unnamed & ~no_number & ~too_large & ~empty & pl.col("higher_is_better").is_not_null()
     return rows.filter(keep)
 
 
