@@ -29,6 +29,7 @@ class NewestCheckpoint(StatusModel):
     branch: str = Field(description="The branch of the run.")
     step: int = Field(description="The optimizer step.")
     tokens: int | None = Field(None, description="Tokens seen by then, where known.")
+    digest: str = Field("", description="Of the files that are evaluated: another one once they are overwritten.")
     seen_at: datetime | None = Field(None, description="When it was first seen to be complete.")
     evaluated_at: datetime | None = Field(None, description="When all of its results were first seen.")
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 
 from fineline.resources.source_status import (
     MAX_WAITING_ON,
-    CheckpointSourceStatus,
     NewestCheckpoint,
     SourceCounts,
     WaitingOn,
@@ -63,7 +62,7 @@ def decide(observed: SourceObserved) -> SourceDecision:
             failed=selected.failed,
             waiting=len(waiting),
         ),
-        newest=_newest(checkpoints, observed.progress, observed.status, observed.now),
+        newest=_newest(checkpoints, observed),
         waiting_on=_waiting_on(checkpoints, observed),
         evaluating=running or bool(waiting),
         changed=_changed(selected.waiting, observed),
@@ -127,29 +126,37 @@ def _sorted(selected: Sequence[Walked], observed: SourceObserved) -> _Sorted:
     return _Sorted(evaluated, failed, tuple(under_way), tuple(waiting), unsettled)
 
 
-def _newest(
-    checkpoints: Sequence[Walked],
-    progress: Mapping[Member, MemberProgress],
-    status: CheckpointSourceStatus,
-    now: datetime,
-) -> NewestCheckpoint | None:
-    """The last complete one of the branch that grew last. It was seen when the status says so, unless it has changed
-    since."""
+def _newest(checkpoints: Sequence[Walked], observed: SourceObserved) -> NewestCheckpoint | None:
+    """The last complete one of the branch that grew last. When it was seen, and evaluated, the status says, unless it
+    has other bytes now."""
     last = {item.position.branch: item for item in checkpoints if item.problem is None}
     if not last:
         return None
     newest = max(last.values(), key=lambda item: (item.changed, item.position.branch))
     branch, step, tokens = newest.position.branch, newest.position.step, newest.position.tokens
-    before = status.newest
-    seen, evaluated = now, None
-    same = before is not None and (before.branch, before.step) == (branch, step)
-    if before is not None and same and before.seen_at is not None and newest.changed <= before.seen_at:
-        seen, evaluated = before.seen_at, before.evaluated_at
-    if progress.get(newest.member) is not MemberProgress.EVALUATED:
+    before = observed.status.newest
+    if before is not None and (before.branch, before.step, before.digest) == (branch, step, newest.digest):
+        seen, evaluated = before.seen_at or observed.now, before.evaluated_at
+    else:
+        seen, evaluated = _first_seen(newest, observed), None
+    if observed.progress.get(newest.member) is not MemberProgress.EVALUATED:
         evaluated = None
     elif evaluated is None:
-        evaluated = now
-    return NewestCheckpoint(branch=branch, step=step, tokens=tokens, seen_at=seen, evaluated_at=evaluated)
+        evaluated = observed.now
+    return NewestCheckpoint(
+        branch=branch, step=step, tokens=tokens, digest=newest.digest, seen_at=seen, evaluated_at=evaluated
+    )
+
+
+def _first_seen(newest: Walked, observed: SourceObserved) -> datetime:
+    """When one that the status does not tell was seen to be complete: now, but for one that had settled by the last
+    listing, and is the newest only since another is gone."""
+    before = observed.status
+    settled = newest.changed + timedelta(seconds=observed.spec.complete.settle_seconds)
+    overwritten = before.newest is not None and (before.newest.branch, before.newest.step) == _place(newest)
+    if before.newest is None or overwritten or before.last_listed is None or before.last_listed < settled:
+        return observed.now
+    return settled
 
 
 def _waiting_on(checkpoints: Sequence[Walked], observed: SourceObserved) -> tuple[WaitingOn, ...]:
@@ -173,6 +180,10 @@ def _cut(message: str) -> str:
     return message if len(message) <= _LONGEST_MESSAGE else message[: _LONGEST_MESSAGE - 1] + "…"
 
 
+def _place(item: Walked) -> Place:
+    return item.position.branch, item.position.step
+
+
 def _changed(waiting: Sequence[Walked], observed: SourceObserved) -> tuple[Member, ...]:
     """Those that wait where other bytes were evaluated, or are a member of a CheckpointEval."""
     if not waiting:
@@ -183,11 +194,7 @@ def _changed(waiting: Sequence[Walked], observed: SourceObserved) -> tuple[Membe
     digests: dict[Place, set[str]] = {}
     for member in known:
         digests.setdefault((member.branch, member.step), set()).add(member.digest)
-    return tuple(
-        item.member
-        for item in waiting
-        if digests.get((item.position.branch, item.position.step), set()) - {item.digest}
-    )
+    return tuple(item.member for item in waiting if digests.get(_place(item), set()) - {item.digest})
 
 
 def _again_after(observed: SourceObserved, cut: batches.Cut, *, more: bool) -> float | None:

@@ -235,14 +235,17 @@ def test_a_status_lists_twenty_incomplete_ones_with_messages_that_fit() -> None:
     assert len(told.message) == 2048
 
 
-def seen_before(step: int, *, seen_at: float, evaluated_at: float | None = None) -> CheckpointSourceStatus:
+def seen_before(
+    step: int, *, seen_at: float, evaluated_at: float | None = None, digest: str = "1", listed_at: float = 990
+) -> CheckpointSourceStatus:
     newest = NewestCheckpoint(
         branch="main",
         step=step,
+        digest=digest * 64,
         seen_at=after(seen_at),
         evaluated_at=None if evaluated_at is None else after(evaluated_at),
     )
-    return CheckpointSourceStatus(newest=newest)
+    return CheckpointSourceStatus(newest=newest, last_listed=after(listed_at))
 
 
 def newest(checkpoints: Sequence[Any], **arguments: Any) -> tuple[str, int, datetime | None, datetime | None]:
@@ -252,11 +255,11 @@ def newest(checkpoints: Sequence[Any], **arguments: Any) -> tuple[str, int, date
 
 
 def test_the_newest_is_the_last_complete_one_and_was_seen_now() -> None:
-    checkpoints = [walked(1), walked(2, tokens=20), walked(3, problem=INCOMPLETE)]
+    checkpoints = [walked(1), walked(2, tokens=20, changed=950), walked(3, problem=INCOMPLETE)]
     assert newest(checkpoints, status=seen_before(1, seen_at=500)) == ("main", 2, after(1000), None)
     told = decided(checkpoints).newest
     assert told is not None
-    assert told.tokens == 20
+    assert (told.tokens, told.digest) == (20, "1" * 64)
     assert decided([walked(3, problem=INCOMPLETE)]).newest is None
 
 
@@ -268,9 +271,21 @@ def test_when_the_newest_was_seen_and_evaluated_stays_told() -> None:
     assert newest([walked(2)], status=told, **evaluated)[2:] == (after(500), after(700))
 
 
+def test_it_stays_told_where_the_clock_of_the_store_is_ahead() -> None:
+    told = seen_before(2, seen_at=500, evaluated_at=700)
+    ahead = [walked(2, changed=5000)]
+    assert newest(ahead, status=told, evaluated=[member(2)])[2:] == (after(500), after(700))
+
+
 def test_one_that_was_overwritten_is_seen_anew() -> None:
     told = seen_before(2, seen_at=500, evaluated_at=700)
     assert newest([walked(2, digest="2", changed=600)], status=told)[2:] == (after(1000), None)
+
+
+def test_one_that_is_the_newest_since_another_is_gone_was_seen_when_it_settled() -> None:
+    told = seen_before(3, seen_at=500)
+    assert newest([walked(2, changed=300)], status=told)[2:] == (after(360), None)
+    assert newest([walked(2, changed=940)], status=told)[2:] == (after(1000), None), "it was not listed before"
 
 
 def test_the_newest_is_of_the_branch_that_grew_last() -> None:
