@@ -65,7 +65,7 @@ def decide(observed: SourceObserved) -> SourceDecision:
         newest=_newest(checkpoints, observed),
         waiting_on=_waiting_on(checkpoints, observed),
         evaluating=running or bool(waiting),
-        changed=_changed(selected.waiting, observed),
+        changed=() if spec.suspend else _changed(waiting, observed),
         again_after=_again_after(observed, cut, more=len(cut.batches) > len(now_made)),
         waiting_since=None if spec.suspend else min((item.changed for item in waiting), default=None),
     )
@@ -185,7 +185,7 @@ def _place(item: Walked) -> Place:
 
 
 def _changed(waiting: Sequence[Walked], observed: SourceObserved) -> tuple[Member, ...]:
-    """Those that wait where other bytes were evaluated, or are a member of a CheckpointEval."""
+    """Those that have no results yet, where other bytes were evaluated or are a member of a CheckpointEval."""
     if not waiting:
         return ()
     known = {member for member, state in observed.progress.items() if state is not MemberProgress.OPEN}

@@ -72,7 +72,8 @@ class SourceDecision:
       create none of those after it, and look again at once.
     - `delete`: names of ended ones that history need not keep.
     - `evaluating`: some run, or checkpoints wait for theirs.
-    - `changed`: waiting ones whose position was evaluated, or is a member, with other bytes.
+    - `changed`: those without results whose position was evaluated, or is a member, with other bytes; none while
+      suspended.
     - `again_after`: seconds after which time alone may change something, None where it can't. The caller adds its poll.
     - `waiting_since`: the last change of the oldest complete checkpoint without results; None while suspended.
     """

@@ -24,15 +24,17 @@ def created(name: str, members: Collection[Member]) -> EventWanted:
     return event(SourceEvent.EVALUATION_CREATED, f"{name}: {_named(members)}.")
 
 
-def made_lately(evaluations: Iterable[MadeEvaluation], now: datetime) -> list[EventWanted]:
-    """The same of all that were made a moment ago: by their words they are told once."""
-    return [created(one.name, one.members) for one in evaluations if now - one.created < FRESH]
+def made_lately(evaluations: Iterable[MadeEvaluation], now: datetime) -> list[MadeEvaluation]:
+    """Those that were made a moment ago. What was told of them is told again: by its words that is once."""
+    return [one for one in evaluations if now - one.created < FRESH]
 
 
-def changed(member: Member) -> EventWanted:
-    """That a checkpoint has other bytes than those that were evaluated."""
-    message = f"{_place(member)} has other bytes now (digest {member.digest[:12]}): it is evaluated again."
-    return event(SourceEvent.CHECKPOINT_CHANGED, message)
+def changed(name: str, members: Collection[Member]) -> EventWanted:
+    """That members of a CheckpointEval have other bytes than those that were evaluated."""
+    has, them = ("has", "it") if len(members) == 1 else ("have", "them")
+    return event(
+        SourceEvent.CHECKPOINT_CHANGED, f"{_named(members)} {has} other bytes now: {name} evaluates {them} again."
+    )
 
 
 def turned(seen: SourceSeen, *, suspend: bool) -> EventWanted | None:

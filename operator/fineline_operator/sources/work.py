@@ -149,18 +149,23 @@ class Work:
         )
 
     async def _carried_out(self, source: Source, template: str, made: Made, decision: SourceDecision) -> Done:
-        """What was made and not told of before is told first; each CheckpointEval as soon as it is made."""
+        """What was made and not told of before is told first; each CheckpointEval as soon as it is made, and at last
+        what it evaluates again: that is no reason for anything to wait."""
         seen, now, tell = source.seen, datetime.now(UTC), self._site.teller.tell
-        for event in events.made_lately(made.evaluations, now):
-            await tell(seen.subject, event, now)
-        for member in decision.changed:
-            await tell(seen.subject, events.changed(member), now)
+        told: dict[str, Collection[Member]] = {}
+        for one in events.made_lately(made.evaluations, now):
+            await tell(seen.subject, events.created(one.name, one.members), now)
+            told[one.name] = one.members
         created: Created | Problem = Created.NOW
         for new in decision.create:
             created = await self._site.actor.create(source, template, new)
             if created is not Created.NOW:
                 break
             await tell(seen.subject, events.created(new.name, new.members), now)
+            told[new.name] = new.members
+        for name, members in told.items():
+            if again := set(decision.changed).intersection(members):
+                await tell(seen.subject, events.changed(name, again), now)
         gone = [one for one in made.evaluations if one.name in decision.delete and one.uid in made.owned]
         await self._site.actor.delete(seen, gone)
         problem = created if isinstance(created, Problem) else None

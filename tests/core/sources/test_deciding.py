@@ -86,6 +86,17 @@ def test_other_bytes_at_a_position_are_evaluated_again_and_told() -> None:
     assert decision.changed == (member(1, digest="2"), member(2, digest="2"))
 
 
+def test_other_bytes_are_told_while_they_are_evaluated_too_and_not_while_suspended() -> None:
+    """Whoever made their CheckpointEval may have died before it told."""
+    ones = [made("a", member(1), ended=10), made("b", member(1, digest="2"))]
+    there = [walked(1, digest="2"), walked(2, digest="2")]
+    assert decided(there, made=ones, evaluated=[member(2)]).changed == (
+        member(1, digest="2"),
+        member(2, digest="2"),
+    )
+    assert decided(there, made=ones, evaluated=[member(2)], suspend=True).changed == ()
+
+
 @pytest.mark.parametrize(
     ("waiting", "others", "at", "expected", "due_after"),
     [
