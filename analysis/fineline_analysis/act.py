@@ -18,12 +18,18 @@ from pathlib import Path
 from fineline.errors import ResultError, SpecError
 from fineline.results.analyses import (
     LATEST_FILE,
+    LONGEST_NAME,
+    LONGEST_TEXT,
     MANIFEST_FILE,
+    MOST_LEFT_OUT,
+    MOST_VERDICTS,
     REPORT_FILE,
     AnalysisManifest,
     Latest,
     RunState,
     analysis_folder,
+    read_pointed,
+    read_pointer,
     settings_digest,
     severity,
 )
@@ -66,35 +72,50 @@ def analyse_store(
     name: str | None = None,
     settings: Settings | None = None,
     compact: bool = False,
+    may_wait: bool = False,
 ) -> Analysis:
     """Analyses the results at a URI (or folder) and writes the outcome to `output`, a URI or a folder.
 
     With a `name` the output is laid out as results are: `analyses/<name>/<digest>/…`, and `latest.json` points there.
     Without one everything lies directly in `output`. The analysis that is returned knows where its report is. With
-    `compact` the results are compacted, so that the next analysis reads what is new.
+    `compact` the results are compacted, so that the next analysis reads what is new. With `may_wait` runs that have no
+    results yet make an analysis of nothing, for somebody who looks again when there are some.
     Raises SpecError where there is nothing to analyse, ResultError where nothing can be read, StoreError where a store
     can't be read or written.
     """
     settings = settings or Settings(horizons=dict(horizons or {}))
     request = Request(tuple(runs or ()), tuple(families or ()), settings.horizons, tuple(references))
+    place = open_store(uri_of(str(output)))
+    before = None if name is None else _pointer(place, name)
     found = read_metrics(open_store(uri_of(results)), runs or None, families=families or None, compact=compact)
     if found.hindrance:
         log.warning("%s", found.hindrance)
-    _must_have_rows(found, request, results)
+    _must_have_rows(found, request, results, may_wait=may_wait)
     notices = (*(Notice("Reading", message) for message in found.notices), *_about(request, found))
     analysis = analyse(found.frame, settings, notices, _digest(settings, request, found))
-    return write(analysis, request, found, open_store(uri_of(str(output))), name)
+    return write(analysis, request, found, place, name, before)
 
 
-def write(analysis: Analysis, request: Request, found: Metrics, store: Store, name: str | None = None) -> Analysis:
-    """Writes tables, report and manifest, the manifest last, and with a name the pointer to it after all."""
+def write(
+    analysis: Analysis,
+    request: Request,
+    found: Metrics,
+    store: Store,
+    name: str | None = None,
+    before: Latest | None = None,
+) -> Analysis:
+    """Writes tables, report and manifest, the manifest last, and with a name the pointer to it after all.
+
+    `before` is what pointed at the newest analysis before the results were listed: one that was published since then,
+    and saw newer results, stays the newest.
+    """
     folder = "" if name is None else f"{analysis_folder(name)}{analysis.digest}/"
     files = encode_all(analysis.tables) | {REPORT_FILE: render(analysis).encode()}
     for file_name in sorted(files):
         store.put(folder + file_name, files[file_name])
     manifest = _manifest(analysis, request, found, sorted(files))
     store.put(folder + MANIFEST_FILE, manifest.to_json())
-    if name is not None:
+    if name is not None and not _is_overtaken(store, name, manifest, before):
         latest = Latest(
             digest=analysis.digest,
             folder=folder,
@@ -105,6 +126,29 @@ def write(analysis: Analysis, request: Request, found: Metrics, store: Store, na
         )
         store.put(analysis_folder(name) + LATEST_FILE, latest.to_json())
     return with_report(analysis, f"{store.uri}{folder}{REPORT_FILE}".removeprefix("file://"))
+
+
+def _pointer(store: Store, name: str) -> Latest | None:
+    """What points at the newest analysis; a broken pointer points at none."""
+    try:
+        return read_pointer(store, name)
+    except ResultError:
+        return None
+
+
+def _is_overtaken(store: Store, name: str, manifest: AnalysisManifest, before: Latest | None) -> bool:
+    """Whether another program of the same settings published meanwhile what it made of newer results."""
+    pointer = _pointer(store, name)
+    if pointer is None or pointer == before or pointer.settings_digest != manifest.settings_digest:
+        return False
+    try:
+        other = read_pointed(store, name, pointer).listed_at
+    except ResultError:
+        return False
+    overtaken = other is not None and (manifest.listed_at is None or other > manifest.listed_at)
+    if overtaken:
+        log.warning("an analysis of newer results was published meanwhile: it stays the newest")
+    return overtaken
 
 
 def read(output: str | Path) -> Analysis:
@@ -124,12 +168,15 @@ def read(output: str | Path) -> Analysis:
     return Analysis(tables, from_table(tables["verdicts"]), notices, settings, manifest.digest, report)
 
 
-def _must_have_rows(found: Metrics, request: Request, results: str) -> None:
+def _must_have_rows(found: Metrics, request: Request, results: str, *, may_wait: bool) -> None:
+    """Nothing at all can be read: an error. Nothing of these runs, while others have results: it may wait for some."""
     if found.frame.height:
         return
-    if found.notices:
+    if found.notices and not found.others:
         more = f" (and {len(found.notices) - 1} more)" if len(found.notices) > 1 else ""
         raise ResultError(f"--results: no result at {results} can be read: {found.notices[0]}{more}")
+    if may_wait:
+        return
     if request.runs:
         raise SpecError(f"--run: there are no results of {', '.join(sorted(set(request.runs)))} at {results}")
     if request.families:
@@ -171,8 +218,6 @@ def _digest(settings: Settings, request: Request, found: Metrics) -> str:
 
 def _manifest(analysis: Analysis, request: Request, found: Metrics, files: Sequence[str]) -> AnalysisManifest:
     verdicts = sorted(analysis.verdicts, key=lambda verdict: (severity(verdict.state), verdict.series))
-    if found.newest is None:
-        raise ValueError("rows that no commit was listed for")
     return AnalysisManifest(
         digest=analysis.digest,
         settings_digest=request.digest,
@@ -181,7 +226,15 @@ def _manifest(analysis: Analysis, request: Request, found: Metrics, files: Seque
         listed_at=found.newest,
         files=tuple(files),
         runs=len({verdict.run for verdict in verdicts}),
-        verdicts=tuple(RunState(run=one.series, state=one.state, message=one.facts[0]) for one in verdicts),
-        left_out=found.notices,
+        verdicts=tuple(
+            RunState(run=_cut(one.series, LONGEST_NAME), state=one.state, message=_cut(one.facts[0], LONGEST_TEXT))
+            for one in verdicts[:MOST_VERDICTS]
+        ),
+        left_out=tuple(_cut(text, LONGEST_TEXT) for text in found.notices[:MOST_LEFT_OUT]),
+        left_out_count=len(found.notices),
         settings=json.loads(analysis.settings.to_json()),
     )
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -3,7 +3,8 @@
     fineline-analysis --results s3://evals/results/ --output s3://evals/results/ --name weekly
 
 Exit codes: 0 done, 1 failed (another try may do), 2 used wrongly or nothing to analyse, 143 stopped by SIGTERM. The
-last line of standard error and the termination message say the same in words.
+last line of standard error and the termination message say the same in words. With --name it is no error that the runs
+have no results yet: that is published, for whoever follows the name looks again when there are some.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ def _run(options: argparse.Namespace) -> tuple[int, str]:
         references=options.reference,
         name=options.name,
         compact=True,
+        may_wait=options.name is not None,
     )
     for verdict in analysis.verdicts:
         sys.stdout.write(f"{verdict.series}: {verdict.state}. {verdict.facts[0]}\n")
@@ -97,7 +99,7 @@ def _summary(analysis: Analysis) -> str:
     """How many of the runs are in which state, the worst first."""
     states = Counter(verdict.state for verdict in analysis.verdicts)
     counted = ", ".join(f"{states[state]} {state}" for state in sorted(states, key=severity))
-    return f"done: {counted or 'no run to judge'}; {analysis.report}"
+    return f"done: {counted or 'its runs have no results that could be judged'}; {analysis.report}"
 
 
 def _tell(last_line: str, termination_message: Path | None) -> None:

@@ -3,6 +3,7 @@ words that tell a person what to do."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import polars as pl
 import pytest
 
 from fineline.errors import StoreDenied
-from fineline.results import UnitAddress, arrow, read_metrics
+from fineline.results import Metrics, UnitAddress, arrow, read_metrics
 from fineline.results.analyses import (
     AnalysisManifest,
     commits_digest,
@@ -30,10 +31,10 @@ from fineline.results.layout import COMPACTED
 from fineline.results.schemas import MANIFEST_KEY, METRICS
 from fineline.store import Store
 from fineline_analysis.act import analyse_store
-from fineline_analysis.analyse import analyse
+from fineline_analysis.analyse import Analysis, analyse
 from fineline_analysis.main import main
 from fineline_analysis.settings import Settings
-from fineline_analysis.tables import encode_all
+from fineline_analysis.tables import decode, encode_all
 from support.publishing import MANIFEST
 from support.trajectories import Law, simulated
 from support.versitygw import S3Server
@@ -202,7 +203,61 @@ def test_what_can_not_be_read_is_named_in_the_manifest_and_left_out(directory_st
     assert run_program(store) == 0
     found = latest(store)
     assert [text.partition(": ")[0] for text in found.left_out] == [store.uri + torn, store.uri + foreign]
+    assert (found.commits, found.left_out_count) == (18, 2), "it is not made from what was left out"
     assert found.commits_digest == commits_digest(listed_commits(store))
+
+
+def test_a_manifest_can_be_read_however_much_was_left_out_and_however_many_runs_there_are(
+    no_report: None, directory_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(directory_store)
+    notices = tuple(f"s3://a-bucket/{'x' * 2000}{number}: torn; left out" for number in range(20_000))
+
+    def read(*arguments: Any, **options: Any) -> Metrics:
+        return dataclasses.replace(read_metrics(*arguments, **options), notices=notices)
+
+    def many(*arguments: Any, **options: Any) -> Analysis:
+        found = analyse(*arguments, **options)
+        verdict = dataclasses.replace(found.verdicts[0], series="\x00" * 5000, facts=("\x00" * 5000,) * 3)
+        return dataclasses.replace(found, verdicts=(verdict,) * 10_000)
+
+    monkeypatch.setattr("fineline_analysis.act.read_metrics", read)
+    monkeypatch.setattr("fineline_analysis.act.analyse", many)
+    analyse_store(directory_store.uri, directory_store.uri, name="a", settings=QUICK)
+    found = latest(directory_store, "a")
+    assert (len(found.left_out), found.left_out_count, len(found.verdicts)) == (100, 20_000, 2000)
+    table = decode(directory_store.get(f"analyses/a/{found.digest}/notices.arrow"), "notices")
+    assert table.filter(pl.col("code") == "Reading")["message"].to_list() == list(notices)
+
+
+def test_a_program_that_is_slower_than_one_that_saw_newer_results_leaves_that_one_s(
+    no_report: None, directory_store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(directory_store)
+    newer = UnitAddress("run-a", "main", 10**9, "piqa", "0" * 16).metrics
+
+    def before(method: str, name: str) -> None:
+        if method == "put" and name.endswith("/manifest.json"):
+            monkeypatch.setattr("fineline_analysis.act.open_store", lambda uri: directory_store)
+            directory_store.put(newer, directory_store.get(a_unit(directory_store, "run-a")))
+            analyse_store(directory_store.uri, directory_store.uri, name="a", settings=QUICK)
+
+    monkeypatch.setattr("fineline_analysis.act.open_store", lambda uri: WatchedStore(directory_store, before))
+    analyse_store(directory_store.uri, directory_store.uri, name="a", settings=QUICK)
+    assert latest(directory_store, "a").commits_digest == commits_digest(listed_commits(directory_store))
+    assert "an analysis of newer results was published meanwhile" in caplog.text
+
+
+def test_results_that_go_again_are_analysed_though_the_analysis_before_saw_newer_ones(
+    no_report: None, directory_store: Store
+) -> None:
+    fill(directory_store)
+    newer = UnitAddress("run-a", "main", 10**9, "piqa", "0" * 16).metrics
+    directory_store.put(newer, b"ARROW1")
+    analyse_store(directory_store.uri, directory_store.uri, name="a", settings=QUICK)
+    directory_store.delete(newer)
+    analyse_store(directory_store.uri, directory_store.uri, name="a", settings=QUICK)
+    assert latest(directory_store, "a").commits_digest == commits_digest(listed_commits(directory_store))
 
 
 def test_a_run_that_has_no_results_yet_does_not_stop_the_others(
@@ -244,8 +299,6 @@ def test_a_store_that_may_only_be_read_is_analysed_all_the_same(
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["--run", "nobody"], 2, "--run: there are no results of nobody at "),
-        (["--family", "nobody"], 2, "--family: there are no results of nobody at "),
         (["--run", "a", "--family", "b"], 2, "argument --family: not allowed with argument --run; see --help"),
         (["--horizon", "a"], 2, "--horizon: 'a' is not RUN=TOKENS"),
         (["--frobnicate"], 2, "unrecognized arguments: --frobnicate; see --help"),
@@ -260,6 +313,48 @@ def test_what_can_not_be_meant_is_one_line_on_stderr_and_a_code(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("fineline-analysis: ")
     assert says in line
+
+
+WITHOUT_RESULTS = [["--run", "nobody"], ["--family", "nobody"]]
+
+
+@pytest.mark.parametrize("which", WITHOUT_RESULTS)
+def test_runs_that_have_no_results_yet_are_no_error_for_whoever_follows_a_name(
+    directory_store: Store, capsys: pytest.CaptureFixture[str], which: Sequence[str]
+) -> None:
+    fill(directory_store, checkpoints=1)
+    assert run_program(directory_store, *which) == 0
+    found = latest(directory_store)
+    assert (found.runs, found.commits, found.verdicts, found.left_out) == (0, 0, (), ())
+    everybodys = listed_commits(directory_store, ["nobody"] if "--run" in which else [])
+    assert found.commits_digest == commits_digest(everybodys)
+    told = capsys.readouterr()
+    assert "there are no results of the " in told.out
+    assert "its runs have no results that could be judged" in told.err
+    assert b"</html>" in directory_store.get(f"analyses/evals.weekly/{found.digest}/report.html")
+    first = contents(directory_store)
+    assert run_program(directory_store, *which) == 0
+    assert contents(directory_store) == first
+
+
+@pytest.mark.parametrize("which", WITHOUT_RESULTS)
+def test_runs_that_have_no_results_are_an_error_for_whoever_asks_once(
+    directory_store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], which: Sequence[str]
+) -> None:
+    fill(directory_store, checkpoints=1)
+    assert main(["--results", directory_store.uri, "--output", str(tmp_path / "out"), *which]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"fineline-analysis: {which[0]}: there are no results of nobody at ")
+
+
+def test_a_family_waits_though_a_run_that_may_be_of_it_can_not_be_read(directory_store: Store) -> None:
+    fill(directory_store, checkpoints=1)
+    torn = UnitAddress("run-c", "main", 1, "piqa", "0" * 16).metrics
+    directory_store.put(torn, b"ARROW1")
+    assert run_program(directory_store, "--family", "nobody") == 0
+    found = latest(directory_store)
+    assert (found.runs, found.commits, found.left_out_count) == (0, 0, 1)
+    assert torn in found.left_out[0]
 
 
 def test_results_of_which_none_can_be_read_fail_by_name(

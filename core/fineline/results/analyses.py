@@ -32,6 +32,13 @@ WORST_FIRST = (
 MOST_BYTES = 16 * 1024 * 1024
 """No pointer and no manifest is larger; what is was written by somebody else."""
 
+MOST_VERDICTS = 2000
+MOST_LEFT_OUT = 100
+LONGEST_NAME = 256
+LONGEST_TEXT = 1024
+"""What a manifest is bounded by, in entries and characters: all of these together are within MOST_BYTES, and all there
+is stands in the tables beside it."""
+
 Model = TypeVar("Model", bound=BaseModel)
 Count = Annotated[int, Field(ge=0, le=10**12)]
 
@@ -52,21 +59,24 @@ class AnalysisManifest(_Record):
     """What an analysis is made from and what it says, the worst verdict first.
 
     `commits_digest` is of the commits that were listed for it (of the named runs, else of all), as `commits_digest`
-    makes it; `commits` counts those that it is made from. `listed_at` is when the newest that was listed was written,
-    by the store's clock: no time of the analysis itself, for the same inputs make the same bytes. `settings_digest`
-    names horizons, references, and which runs. `left_out` has a sentence for each result that could not be read.
-    `files` are the names of all files beside the manifest. `settings` are the analysis's own, in clear.
+    makes it; `commits` counts those that it is made from, without those that were left out: none where its runs have
+    no results yet. `listed_at` is when the newest that was listed was written, by the store's clock: no time of the
+    analysis itself, for the same inputs make the same bytes. `settings_digest` names horizons, references, and which
+    runs. `verdicts` are the first MOST_VERDICTS of all. `left_out` has a sentence for each of the first MOST_LEFT_OUT
+    results that could not be read, and `left_out_count` counts all. `files` are the names of all files beside the
+    manifest. `settings` are the analysis's own, in clear.
     """
 
     digest: str
     settings_digest: str
     commits_digest: str
     commits: Count
-    listed_at: AwareDatetime
+    listed_at: AwareDatetime | None
     files: tuple[str, ...]
     runs: Count
     verdicts: tuple[RunState, ...]
     left_out: tuple[str, ...] = ()
+    left_out_count: Count = 0
     settings: dict[str, JsonValue] = Field(default_factory=dict)
 
     def to_json(self) -> bytes:
@@ -181,19 +191,35 @@ def settings_digest(
 
 def read_latest(store: Store, name: str) -> AnalysisManifest | None:
     """The newest analysis of that name; None where there is none. `ResultError` names a broken pointer or manifest."""
-    folder = analysis_folder(name)
-    pointer = _bytes(store, folder + LATEST_FILE)
-    if pointer is None:
-        return None
-    latest = Latest.from_json(pointer, f"{store.uri}{folder}{LATEST_FILE}")
-    place = latest.folder + MANIFEST_FILE
-    # Whoever may write there must not make its readers look elsewhere.
-    manifest = _bytes(store, place) if latest.folder.startswith(folder) and is_safe_name(place) else None
-    if manifest is None:
+    pointer = read_pointer(store, name)
+    return read_pointed(store, name, pointer) if pointer is not None else None
+
+
+def read_pointer(store: Store, name: str) -> Latest | None:
+    """What points at the newest analysis of that name; None where nothing does. `ResultError` where it is broken."""
+    place = analysis_folder(name) + LATEST_FILE
+    data = _bytes(store, place)
+    return Latest.from_json(data, store.uri + place) if data is not None else None
+
+
+def read_pointed(store: Store, name: str, pointer: Latest) -> AnalysisManifest:
+    """The analysis of that name that a pointer points at. `ResultError` where it is broken, or not there."""
+    found = read_in(store, name, pointer.folder)
+    if found is None:
         raise ResultError(
-            f"{store.uri}{folder}{LATEST_FILE}: points at {latest.folder[:200]}, where there is no {MANIFEST_FILE}"
+            f"{store.uri}{analysis_folder(name)}{LATEST_FILE}: points at {pointer.folder[:200]}, where there is no "
+            f"{MANIFEST_FILE}"
         )
-    return _read(AnalysisManifest, manifest, store.uri + place)
+    return found
+
+
+def read_in(store: Store, name: str, folder: str) -> AnalysisManifest | None:
+    """The analysis in a folder (ending in `/`) of those of that name; None where none is, or elsewhere. `ResultError`
+    where it is broken."""
+    place = folder + MANIFEST_FILE
+    # Whoever may write there must not make its readers look elsewhere.
+    manifest = _bytes(store, place) if folder.startswith(analysis_folder(name)) and is_safe_name(place) else None
+    return AnalysisManifest.from_json(manifest, store.uri + place) if manifest is not None else None
 
 
 def _bytes(store: Store, name: str) -> bytes | None:
