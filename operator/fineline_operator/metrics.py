@@ -62,14 +62,15 @@ SOURCE_CHECKPOINTS = Gauge(
 )  # fmt: skip
 SOURCE_WAITING_SINCE = Gauge(
     "fineline_source_waiting_since_timestamp_seconds",
-    "The last change of the oldest complete checkpoint that waits for results; none where none waits, or it is "
-    "suspended.",
+    "Since when the complete checkpoint waits that waits longest for results: since its last change, or since the "
+    "source was made, edited so that it needs results, or resumed, where that is later; none where none waits, or it "
+    "is suspended.",
     ["namespace", "source"], registry=REGISTRY,
 )  # fmt: skip
 UPLOAD_TO_RESULT = Histogram(
     "fineline_upload_to_result_seconds",
-    "From the last change of a checkpoint until all of its results were seen, of those that a CheckpointSource saw to "
-    "be without.",
+    "From when a checkpoint began to wait, as fineline_source_waiting_since_timestamp_seconds tells it, until all of "
+    "its results were seen, of those that a CheckpointSource saw to be without.",
     registry=REGISTRY, buckets=(30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400, 259200),
 )  # fmt: skip
 ANALYSES = Counter(
@@ -100,13 +101,18 @@ def store_call(what: str) -> Iterator[None]:
 
 
 def tell_source(namespace: str, source: str, counts: SourceCounts, waiting_since: datetime | None) -> None:
-    """How many checkpoints have each state, and since when the oldest waits."""
+    """How many checkpoints have each state, and since when the one waits that waits longest."""
     for state, count in counts.model_dump().items():
         SOURCE_CHECKPOINTS.labels(namespace, source, state).set(count)
-    if waiting_since is None:
+    tell_waiting(namespace, source, waiting_since)
+
+
+def tell_waiting(namespace: str, source: str, since: datetime | None) -> None:
+    """Since when the one waits that waits longest; None where none does."""
+    if since is None:
         SOURCE_WAITING_SINCE.remove_by_labels({"namespace": namespace, "source": source})
     else:
-        SOURCE_WAITING_SINCE.labels(namespace, source).set(waiting_since.timestamp())
+        SOURCE_WAITING_SINCE.labels(namespace, source).set(since.timestamp())
 
 
 def forget_source(namespace: str, source: str) -> None:

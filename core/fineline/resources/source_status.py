@@ -49,6 +49,11 @@ class CheckpointSourceStatus(StatusModel):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = condition_list("Ready, Reconciling, Stalled")
     checkpoints: SourceCounts | None = Field(None, description="How many checkpoints there are.")
     newest: NewestCheckpoint | None = Field(None, description="The newest complete checkpoint.")
+    waiting_since: datetime | None = Field(
+        None,
+        description="Since when the one waits that waits longest: since its last change, or since the source was made, "
+        "edited so that it needs results, or resumed, where that is later. None where none waits, or it is suspended.",
+    )
     waiting_on: Annotated[tuple[WaitingOn, ...], Field(max_length=MAX_WAITING_ON)] = Field(
         (),
         description=f"The first {MAX_WAITING_ON} checkpoints that are not complete, the newest first.",

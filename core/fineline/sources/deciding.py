@@ -67,7 +67,7 @@ def decide(observed: SourceObserved) -> SourceDecision:
         evaluating=running or bool(waiting),
         changed=() if spec.suspend else _changed(waiting, observed),
         again_after=_again_after(observed, cut, more=len(cut.batches) > len(now_made)),
-        waiting_since=None if spec.suspend else min((item.changed for item in waiting), default=None),
+        waiting=waiting,
     )
 
 

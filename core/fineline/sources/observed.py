@@ -8,7 +8,7 @@ from datetime import datetime
 
 from fineline.resources.checkpoint_source import CheckpointSourceSpec
 from fineline.resources.source_status import CheckpointSourceStatus, NewestCheckpoint, SourceCounts, WaitingOn
-from fineline.sources.listing import Listing, Member
+from fineline.sources.listing import Listing, Member, Walked
 from fineline.sources.progress import MemberProgress
 
 
@@ -75,7 +75,7 @@ class SourceDecision:
     - `changed`: those without results whose position was evaluated, or is a member, with other bytes; none while
       suspended.
     - `again_after`: seconds after which time alone may change something, None where it can't. The caller adds its poll.
-    - `waiting_since`: the last change of the oldest complete checkpoint without results; None while suspended.
+    - `waiting`: chosen, complete ones without results, whether their CheckpointEval is made yet or not.
     """
 
     create: tuple[NewEvaluation, ...]
@@ -86,4 +86,4 @@ class SourceDecision:
     evaluating: bool
     changed: tuple[Member, ...]
     again_after: float | None
-    waiting_since: datetime | None
+    waiting: tuple[Walked, ...]

@@ -39,10 +39,12 @@ STORE_REASONS = (SourceReason.STORE_NOT_FOUND, SourceReason.STORE_DENIED)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What to tell of a look, and when to look again. Without findings what was found before stays told."""
+    """What to tell of a look, and when to look again. Without findings what was found before stays told; but nothing is
+    said to wait where it is `suspended`."""
 
     conditions: Conditions
     findings: Findings | None = None
+    suspended: bool = False
     again_after: float | None = None
     backoff: bool = False
 
@@ -87,12 +89,17 @@ class SourceReconciler:
             return None
         if isinstance(source, Source) and source.aside is None and source.spec.sqs is not None:
             source = replace(source, aside=self._queue_problem(source.spec.sqs))
-        outcome = _stuck(source) if isinstance(source, Problem) else await self._looked(key, source)
-        self._measure(seen, outcome)
-        await self._tell(seen, outcome)
-        known = self._world.get(key)
-        if known is None or known.uid != seen.uid:
-            self.forget(seen.uid)
+        try:
+            if isinstance(source, Problem):
+                outcome = _stuck(source)
+            else:
+                outcome = replace(await self._looked(key, source), suspended=source.spec.suspend)
+            self._measure(seen, outcome)
+            await self._tell(seen, outcome)
+        finally:
+            known = self._world.get(key)
+            if known is None or known.uid != seen.uid:
+                self.forget(seen.uid)
         if outcome.backoff:
             raise Backoff(f"{key}: {outcome.conditions[0].reason}; see its conditions")
         return outcome.again_after
@@ -115,9 +122,12 @@ class SourceReconciler:
         if turned is not None:
             await self._teller.tell(seen.subject, turned, now, attempt=str(seen.generation))
         lane, news = self._world.lane_of(key), self._world.news_of(seen.uid)
+        work = self._works.setdefault(seen.uid, Work(self._site, seen.created))
+        if source.spec.suspend:
+            work.hold()
         prefix = self._prefix(source, files)
         if not prefix.listed and seen.status.observed_generation != seen.generation:
-            await self._write(seen, first_listing(), None, now)
+            await self._write(seen, Outcome(first_listing()), now)
         listing = await prefix.look(source, lane)
         if isinstance(listing, Unlisted):
             outcome = _failing(listing.problem)
@@ -125,7 +135,6 @@ class SourceReconciler:
                 # An event came amid the pause, which is that of the listing: it is no failure of its own.
                 return replace(outcome, backoff=False, again_after=prefix.seconds_to_next(source))
             return outcome
-        work = self._works.setdefault(seen.uid, Work(self._site))
         done = await work.done(source, files, listing, lane, news)
         if isinstance(done, Problem):
             return _failing(done)
@@ -146,15 +155,18 @@ class SourceReconciler:
         told = seen.status.condition("Stalled")
         if stalled.status == "True" and (told is None or (told.status, told.reason) != ("True", stalled.reason)):
             await self._teller.tell(seen.subject, warning(stalled.reason, stalled.message), now)
-        await self._write(seen, outcome.conditions, outcome.findings, now)
+        await self._write(seen, outcome, now)
 
     def _measure(self, seen: SourceSeen, outcome: Outcome) -> None:
+        place = (seen.subject.namespace, seen.subject.name)
         if (findings := outcome.findings) is not None:
-            place = self._told[seen.uid] = (seen.subject.namespace, seen.subject.name)
+            self._told[seen.uid] = place
             metrics.tell_source(*place, findings.counts, findings.waiting_since)
+        elif outcome.suspended:
+            metrics.tell_waiting(*place, None)
 
-    async def _write(self, seen: SourceSeen, conditions: Conditions, findings: Findings | None, now: datetime) -> None:
-        status = next_status(seen, conditions, findings, now)
+    async def _write(self, seen: SourceSeen, outcome: Outcome, now: datetime) -> None:
+        status = next_status(seen, outcome.conditions, outcome.findings, now, suspended=outcome.suspended)
         if status is not None:
             await apply_status(self._api, "checkpointsources", seen.subject, status)
 
@@ -177,9 +189,7 @@ def _failing(problem: Problem) -> Outcome:
 def _outcome(source: Source, listing: Listing, done: Done, next_listing: float) -> Outcome:
     """`next_listing` is in seconds."""
     decision, problem = done.decision, done.problem
-    findings = Findings(
-        decision.counts, decision.newest, decision.waiting_on, listing.listed_at, decision.waiting_since
-    )
+    findings = Findings(decision.counts, decision.newest, decision.waiting_on, listing.listed_at, done.waiting_since)
     if problem is not None and not problem.lasting:
         return Outcome(of_problem(problem), findings, backoff=True)
     again_after = next_listing

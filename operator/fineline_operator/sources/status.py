@@ -25,17 +25,25 @@ class Findings:
 
 
 def next_status(
-    seen: SourceSeen, conditions: tuple[ConditionWanted, ...], findings: Findings | None, now: datetime
+    seen: SourceSeen,
+    conditions: tuple[ConditionWanted, ...],
+    findings: Findings | None,
+    now: datetime,
+    *,
+    suspended: bool = False,
 ) -> CheckpointSourceStatus | None:
-    """The status that should stand there; None where it does already. Without findings what was found stays."""
+    """The status that should stand there; None where it does already. Without findings what was found stays, but for
+    what waits where it is suspended."""
     before = seen.status
     moment = now.replace(microsecond=0)
+    waiting_since = findings.waiting_since if findings is not None else before.waiting_since
     after = CheckpointSourceStatus(
         observed_generation=seen.generation,
         conditions=merged(conditions, before.conditions, moment, seen.generation),
         checkpoints=findings.counts if findings is not None else before.checkpoints,
         newest=findings.newest if findings is not None else before.newest,
         waiting_on=findings.waiting_on if findings is not None else before.waiting_on,
+        waiting_since=None if suspended else waiting_since,
         last_listed=before.last_listed,
     )
     listed = findings.listed_at if findings is not None else None

@@ -16,7 +16,7 @@ from fineline.store import StoreTable, open_store
 from fineline_operator import metrics
 from fineline_operator.sources import events
 from fineline_operator.sources.acting import Actor, Created
-from fineline_operator.sources.latency import UploadToResult
+from fineline_operator.sources.latency import Waits
 from fineline_operator.sources.observed import Source
 from fineline_operator.sources.reading import Files, Made, SourceReader
 from fineline_operator.telling.events import Teller
@@ -37,9 +37,11 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was decided, and why not all of it could be done. `again`: others act too, so it is looked at once more."""
+    """What was decided, and why not all of it could be done. `again`: others act too, so it is looked at once more.
+    `waiting_since`: the oldest that waits does so since then."""
 
     decision: SourceDecision
+    waiting_since: datetime | None = None
     problem: Problem | None = None
     again: bool = False
 
@@ -62,13 +64,17 @@ class Work:
     """Of one source. What is kept between two looks saves reading it again, but for every `fullWalkSeconds`: others may
     change what lies elsewhere (a mirror, a tokenizer), evaluate the same, or have failures forgotten."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, created: datetime) -> None:
         self._site = site
         self._progress = Progress()
-        self._upload_to_result = UploadToResult()
+        self._waits = Waits(created)
         self._lacking: frozenset[Member] = frozenset()
         self._refreshed: datetime | None = None
         self._settled: tuple[_Grounds, Done] | None = None
+
+    def hold(self) -> None:
+        """The source is suspended, whatever else comes of this look."""
+        self._waits.hold()
 
     async def done(self, source: Source, files: Files, listing: Listing, lane: str, news: int) -> Done | Problem:
         """Does what is to be done about this listing; a problem where nothing could be decided."""
@@ -118,9 +124,10 @@ class Work:
     ) -> tuple[SourceObserved, SourceDecision]:
         """In a thread: never in two at once, for the queue looks at a source once at a time."""
         observed = self._observed(source, files, listing, made, again)
-        for seconds in self._upload_to_result.seen(listing.checkpoints, observed.progress, observed.now):
+        decision = decide(observed)
+        for seconds in self._waits.look(observed, decision.waiting, (source.seen.generation, files)):
             metrics.UPLOAD_TO_RESULT.observe(seconds)
-        return observed, decide(observed)
+        return observed, decision
 
     def _observed(
         self, source: Source, files: Files, listing: Listing, made: Made, again: Collection[Member]
@@ -169,4 +176,4 @@ class Work:
         gone = [one for one in made.evaluations if one.name in decision.delete and one.uid in made.owned]
         await self._site.actor.delete(seen, gone)
         problem = created if isinstance(created, Problem) else None
-        return Done(decision, problem, again=created is Created.BEFORE)
+        return Done(decision, self._waits.oldest, problem, again=created is Created.BEFORE)

@@ -183,20 +183,13 @@ def test_a_suspended_source_creates_nothing_and_tells_all_the_same() -> None:
     assert decision.create == ()
     assert decision.counts.model_dump() == {"found": 3, "complete": 2, "evaluated": 1, "failed": 0, "waiting": 1}
     assert decision.again_after == 200
-    assert decision.waiting_since is None
 
 
-def test_the_oldest_without_results_says_since_when_it_waits() -> None:
-    """Those that are being evaluated wait too; those that can't be evaluated do not."""
-    checkpoints = [
-        walked(1, changed=10),
-        walked(2, changed=20, problem=INCOMPLETE),
-        walked(3, changed=30),
-        walked(4, changed=40),
-    ]
-    assert decided(checkpoints, evaluated=[member(1)], made=[made("runs", member(3))]).waiting_since == after(30)
-    assert decided(checkpoints, evaluated=[member(1), member(3)]).waiting_since == after(40)
-    assert decided(checkpoints, evaluated=[member(1), member(3), member(4)]).waiting_since is None
+def test_those_without_results_wait_whether_they_are_being_evaluated_or_not() -> None:
+    """Those that can't be evaluated do not, nor those that are not chosen."""
+    checkpoints = [walked(1), walked(2, problem=INCOMPLETE), walked(3), walked(4), walked(5)]
+    decision = decided(checkpoints, evaluated=[member(1)], made=[made("runs", member(3))], select={"to": 4})
+    assert [item.position.step for item in decision.waiting] == [3, 4]
 
 
 def test_counts_are_of_the_chosen_ones() -> None:

@@ -22,8 +22,12 @@ def counts(**values: int) -> SourceCounts:
     return SourceCounts(**{"found": 3, "complete": 3, "evaluated": 3, "failed": 0, "waiting": 0, **values})
 
 
-def findings(listed_at: datetime = NOW, **values: int) -> Findings:
-    return Findings(counts(**values), None, (), listed_at, waiting_since=None)
+def findings(listed_at: datetime = NOW, waiting_since: datetime | None = None, **values: int) -> Findings:
+    return Findings(counts(**values), None, (), listed_at, waiting_since)
+
+
+PASSING = {SourceReason.STORE_UNAVAILABLE, SourceReason.QUEUE_UNAVAILABLE, SourceReason.CLUSTER_UNAVAILABLE}
+"""No person must act."""
 
 
 TOLD: dict[SourceReason, Conditions] = {
@@ -33,9 +37,19 @@ TOLD: dict[SourceReason, Conditions] = {
     SourceReason.EVALUATING: well(counts(evaluated=1, waiting=2), evaluating=True),
     SourceReason.SUSPENDED: suspended(counts(waiting=1)),
     **{
-        reason: of_problem(Problem(reason, "the cause", lasting="Stalled=True" in reason.shown))
-        for reason in SourceReason
-        if "Ready=False" in reason.shown and reason is not SourceReason.SUSPENDED
+        reason: of_problem(Problem(reason, "the cause", lasting=reason not in PASSING))
+        for reason in (
+            SourceReason.SPEC_INVALID,
+            SourceReason.CONFIG_MAP_NOT_FOUND,
+            SourceReason.RESULTS_NOT_SET,
+            SourceReason.STORE_NOT_ALLOWED,
+            SourceReason.QUEUE_NOT_ALLOWED,
+            SourceReason.QUEUE_DENIED,
+            SourceReason.STORE_NOT_FOUND,
+            SourceReason.STORE_DENIED,
+            SourceReason.EVALUATION_REFUSED,
+            *PASSING,
+        )
     },
 }
 
@@ -86,6 +100,18 @@ def test_a_listing_that_fails_leaves_what_was_found() -> None:
     ready = told.condition("Ready")
     assert ready is not None
     assert (ready.reason, ready.last_transition_time) == ("StoreDenied", later)
+
+
+def test_since_when_the_oldest_waits_stays_told_where_a_listing_fails_but_not_while_suspended() -> None:
+    first = next_status(SEEN, TOLD[SourceReason.EVALUATING], findings(waiting_since=NOW, waiting=1), NOW)
+    assert first is not None
+    seen, denied = replace(SEEN, status=first), TOLD[SourceReason.STORE_DENIED]
+    later = next_status(seen, denied, None, NOW)
+    assert later is not None
+    assert later.waiting_since == first.waiting_since == NOW
+    suspended_since = next_status(seen, denied, None, NOW, suspended=True)
+    assert suspended_since is not None
+    assert suspended_since.waiting_since is None
 
 
 def test_somebody_who_takes_the_status_away_gets_it_back() -> None:

@@ -4,6 +4,7 @@ the operator as a process. Pods are played, results are committed."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from fineline.checkpoints import find
 from fineline.results import committed
@@ -12,6 +13,13 @@ from support.lab import TASKS, Lab
 from support.operator import Operator
 
 Kubectl = Callable[..., str]
+
+
+def told_of(operator: Operator, lab: Lab, source: str) -> list[str]:
+    """The names of the metrics that are told of a source, one a series: none is not the same as 0."""
+    labels = f'{{namespace="{lab.namespace}",source="{source}"'
+    lines = operator.get("/metrics")[1].splitlines()
+    return [name for name, found, _ in (line.partition(labels) for line in lines) if found]
 
 
 def test_an_upload_is_evaluated_and_counted(lab: Lab, operator: Operator, kubectl: Kubectl) -> None:
@@ -30,8 +38,10 @@ def test_an_upload_is_evaluated_and_counted(lab: Lab, operator: Operator, kubect
     source.wait_for_counts(2, 2, 0, 0, 2)
     of_it = {"namespace": lab.namespace, "source": "tiny"}
     assert operator.metric("fineline_source_checkpoints", state="waiting", **of_it) == 2
-    changed = max(item.modified for item in source.uploads.list("step1/"))
-    assert operator.metric("fineline_source_waiting_since_timestamp_seconds", **of_it) == changed.timestamp()
+    since = operator.metric("fineline_source_waiting_since_timestamp_seconds", **of_it)
+    created = datetime.fromisoformat(lab.sources.get()["metadata"]["creationTimestamp"])
+    assert since == created.timestamp(), "they lay there before anybody asked for their results"
+    assert datetime.fromisoformat(source.status()["waitingSince"]) == created
     assert source.wait_for_reason("Evaluating") == "2 checkpoints wait for results."
     source.work()
     source.wait_for_counts(2, 2, 2, 0, 0)
@@ -43,7 +53,8 @@ def test_an_upload_is_evaluated_and_counted(lab: Lab, operator: Operator, kubect
     assert operator.metric("fineline_upload_to_result_seconds_count") - measured == 2
     assert operator.metric("fineline_source_lists_total") > listed
     assert operator.metric("fineline_source_checkpoints", state="evaluated", **of_it) == 2
-    assert operator.metric("fineline_source_waiting_since_timestamp_seconds", **of_it) == 0
+    assert told_of(operator, lab, "tiny") == ["fineline_source_checkpoints"] * 5, "nothing waits"
+    assert "waitingSince" not in source.status()
     source.upload(3)
     source.wake()
     source.wait_for_members([1, 2], [3])
@@ -160,5 +171,7 @@ def test_a_suspended_source_makes_nothing_and_takes_up_what_came_meanwhile(lab: 
     source.wait_for_members([1, 2])
     source.wait_for_reason("Evaluating")
     assert [reason for reason, _ in lab.sources.events()] == ["Suspended", "Resumed", "EvaluationCreated"]
+    assert "fineline_source_waiting_since_timestamp_seconds" in told_of(operator, lab, "tiny")
     lab.sources.delete()
     lab.wait_until(lambda: not lab.api.items(lab.path()), "its CheckpointEvals to go with it")
+    lab.wait_until(lambda: not told_of(operator, lab, "tiny"), "what is told of it in /metrics to go too")

@@ -13,17 +13,14 @@ from typing import Any
 
 import pytest
 
-from fineline.checkpoints import Position
 from fineline.errors import StoreDenied
 from fineline.resources.checkpoint_source import CheckpointSource
 from fineline.resources.reading import validated
 from fineline.resources.source_status import CheckpointSourceStatus
-from fineline.sources.listing import Listing, Walked
-from fineline.sources.progress import MemberProgress
+from fineline.sources.listing import Listing
 from fineline.sources.walking import Walk
 from fineline.store import StoreTable
 from fineline_operator.settings import OperatorSettings
-from fineline_operator.sources.latency import UploadToResult
 from fineline_operator.sources.observed import Source, SourceSeen
 from fineline_operator.sources.prefix import Prefix, Unlisted, basis_of
 from fineline_operator.sources.reading import Files, meant
@@ -184,19 +181,3 @@ def written(folder: Path, seconds: float) -> None:
     moment = (NOW + timedelta(seconds=seconds)).timestamp()
     for file in folder.iterdir():
         os.utime(file, (moment, moment))
-
-
-def test_the_time_from_upload_to_result_counts_once_for_what_was_seen_without() -> None:
-    uploaded = [
-        Walked(f"step{step}", Position("main", step), f"{step:064x}", "tokenizer", NOW - timedelta(seconds=step))
-        for step in (1, 2, 3)
-    ]
-    first, second, third = (one.member for one in uploaded)
-    evaluated, still, failed = MemberProgress.EVALUATED, MemberProgress.OPEN, MemberProgress.FAILED
-    measured = UploadToResult()
-    assert measured.seen(uploaded, {first: evaluated, second: still, third: still}, NOW) == []
-    later = NOW + timedelta(seconds=60)
-    # The second was deleted by the training meanwhile.
-    there = [uploaded[0], uploaded[2]]
-    assert measured.seen(there, {first: evaluated, second: evaluated, third: failed}, later) == [62]
-    assert measured.seen(there, {first: evaluated, second: evaluated, third: failed}, later) == []
