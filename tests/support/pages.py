@@ -10,7 +10,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 
 PAGES = sorted(
-    path for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md", "bench/*.md", "charts/*/*.md") for path in REPOSITORY.glob(pattern)
+    path
+    for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md", "bench/*.md", "charts/*/*.md")
+    for path in REPOSITORY.glob(pattern)
 )
 """Every page that a person reads."""
 
