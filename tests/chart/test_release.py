@@ -1,0 +1,186 @@
+"""The chart on a real API server: installed, upgraded, rolled back, uninstalled, installed again. No pod runs here, for
+which tests/e2e is; but every object is what the API server made of it, admission included."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chart.helm import CHART, NAMESPACE, SETS, render
+from chart.release import Release, there
+from support.control_plane import ControlPlane
+from support.kube_api import ApiError
+
+CRDS = [f"{kind}.fineline.dev" for kind in ("checkpointevals", "checkpointsources", "trajectoryanalyses")]
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/fineline-operator"
+EVALUATIONS = "/apis/fineline.dev/v1alpha1/namespaces/evals/checkpointevals"
+EVALUATION = {
+    "apiVersion": "fineline.dev/v1alpha1",
+    "kind": "CheckpointEval",
+    "metadata": {"name": "kept", "namespace": "evals"},
+    "spec": {"run": {"name": "run"}, "checkpoints": {"uri": "s3://evals/run/"}, "suite": {"name": "fine-line"}},
+}
+
+
+def kinds(objects: list[dict[str, Any]]) -> dict[tuple[str, str, str], dict[str, Any]]:
+    return {(one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"]): one for one in objects}
+
+
+def test_every_object_of_every_set_of_values_is_taken(plane: ControlPlane, release: Release) -> None:
+    """By server-side apply, as Helm does it; the API server refuses fields that it does not know."""
+    release.install("defaults")
+    objects = [one for name in SETS for one in render(name).objects]
+    told = plane.apply(objects, "--dry-run=server").splitlines()
+    assert len(told) == len(objects)
+    assert all(line.endswith(" serverside-applied (server dry run)") for line in told)
+
+
+@pytest.mark.parametrize("name", ["minimal", "everything", "namespaced", "nothing-cluster-wide"])
+def test_what_is_rendered_is_what_is_installed(name: str, release: Release) -> None:
+    release.install(name)
+    # The pod is there for `helm test` alone; the CRDs have a test of their own.
+    wanted = {key: one for key, one in kinds(list(render(name).objects)).items() if key[0] != "Pod"}
+    found = {key: one for key, one in kinds(release.objects()).items() if key[0] != "CustomResourceDefinition"}
+    assert found.keys() == wanted.keys()
+    for key, one in found.items():
+        assert one["metadata"]["annotations"]["meta.helm.sh/release-name"] == "fineline", key
+        assert covers(one, wanted[key]), key
+
+
+def covers(there: Any, wanted: Any) -> bool:
+    """Whether all that was wanted is there, beside what the API server adds."""
+    if isinstance(wanted, dict):
+        return all(covers(there.get(name), value) for name, value in wanted.items() if value not in ({}, [], None))
+    if isinstance(wanted, list):
+        return len(there) == len(wanted) and all(map(covers, there, wanted))
+    return str(there) == str(wanted)
+
+
+def test_an_upgrade_changes_what_changed_and_a_rollback_takes_it_back(plane: ControlPlane, release: Release) -> None:
+    release.install("minimal")
+    before = plane.admin.get(DEPLOYMENT)["spec"]
+    release.upgrade("everything")
+    assert plane.admin.get(DEPLOYMENT)["spec"]["replicas"] == 3
+    assert plane.admin.find(f"/api/v1/namespaces/{NAMESPACE}/services/fineline-webhook")
+    release.rollback(1)
+    assert plane.admin.get(DEPLOYMENT)["spec"] == before
+    assert not plane.admin.find(f"/api/v1/namespaces/{NAMESPACE}/services/fineline-webhook")
+    assert plane.admin.find("/apis/rbac.authorization.k8s.io/v1/clusterroles/fineline-operator")
+
+
+def test_uninstalling_leaves_crds_and_resources_and_nothing_else_and_it_comes_back(
+    plane: ControlPlane, release: Release
+) -> None:
+    release.install("everything")
+    plane.admin.create(EVALUATIONS, EVALUATION)
+    made = [one for one in release.objects() if one["kind"] != "CustomResourceDefinition"]
+    release.uninstall()
+    assert len(made) > 15
+    assert there(plane, yaml.safe_dump_all(made)) == []
+    left = plane.kubectl("get", "all,configmaps,secrets,roles,rolebindings", "-n", NAMESPACE, "-o", "name").split()
+    assert left == ["configmap/kube-root-ca.crt"]
+    assert [plane.admin.get(f"{DEFINITIONS}/{name}")["metadata"]["name"] for name in CRDS] == CRDS
+    release.install("minimal")
+    assert plane.admin.get(f"{EVALUATIONS}/kept")["spec"]["run"] == {"name": "run"}
+    plane.admin.delete(f"{EVALUATIONS}/kept")
+
+
+def test_an_upgrade_from_an_older_chart_brings_the_new_crds(
+    plane: ControlPlane, release: Release, tmp_path: Path
+) -> None:
+    older = tmp_path / "fineline"
+    shutil.copytree(CHART, older)
+    file = older / "files" / "crds" / "checkpointevals.fineline.dev.yaml"
+    text = file.read_text()
+    assert text.count("    - ckeval\n") == 1
+    file.write_text(text.replace("    - ckeval\n", "    - older\n"))
+    chart = (older / "Chart.yaml").read_text()
+    (older / "Chart.yaml").write_text(chart.replace("version: 0.1.0", "version: 0.0.9", 1))
+
+    def short_names() -> list[str]:
+        names: list[str] = plane.admin.get(f"{DEFINITIONS}/checkpointevals.fineline.dev")["spec"]["names"]["shortNames"]
+        return names
+
+    release.install("minimal", chart=older)
+    assert short_names() == ["older"]
+    plane.admin.create(EVALUATIONS, EVALUATION)
+    release.upgrade("minimal")
+    assert short_names() == ["ckeval"]
+    assert plane.admin.get(f"{EVALUATIONS}/kept")["spec"]["run"] == {"name": "run"}
+    release.rollback(1)
+    assert short_names() == ["older"]
+    plane.admin.delete(f"{EVALUATIONS}/kept")
+
+
+def test_crds_that_somebody_else_made_are_taken_over_only_when_asked(plane: ControlPlane, release: Release) -> None:
+    crd = f"{DEFINITIONS}/trajectoryanalyses.fineline.dev"
+    release.install("minimal")
+    release.uninstall()
+    none = {"annotations": {"meta.helm.sh/release-name": None}, "labels": {"app.kubernetes.io/managed-by": None}}
+    plane.admin.patch(crd, {"metadata": none})
+    with pytest.raises(RuntimeError, match="invalid ownership metadata"):
+        release.install("minimal")
+    release.uninstall()
+    release.install("minimal", "--take-ownership")
+    assert plane.admin.get(crd)["metadata"]["annotations"]["meta.helm.sh/release-name"] == "fineline"
+
+
+def test_a_namespace_that_is_missing_is_named(release: Release) -> None:
+    with pytest.raises(RuntimeError, match='namespaces "missing" not found'):
+        release.install({"namespaces": ["missing"]})
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_its_pods_pass_pod_security_restricted(name: str, plane: ControlPlane) -> None:
+    """By the API server's own admission, in a namespace that enforces it; service accounts apart, which it asks for."""
+    rendered = render(name)
+    for kind, pod in (("operator", rendered.pod), ("test", rendered.one("Pod"))):
+        spec = pod["spec"] | {"serviceAccountName": "default"}
+        spec.pop("priorityClassName", None)
+        body = {"metadata": {"generateName": f"{kind}-", "labels": pod["metadata"]["labels"]}, "spec": spec}
+        plane.admin.create(f"/api/v1/namespaces/{NAMESPACE}/pods", body, dryRun="All")
+
+
+def test_a_pod_with_more_power_would_not_pass(plane: ControlPlane) -> None:
+    spec = render("defaults").pod["spec"] | {"serviceAccountName": "default"}
+    del spec["containers"][0]["securityContext"]["capabilities"]
+    with pytest.raises(ApiError, match='violates PodSecurity "restricted:latest": unrestricted capabilities'):
+        plane.admin.create(
+            f"/api/v1/namespaces/{NAMESPACE}/pods", {"metadata": {"name": "strong"}, "spec": spec}, dryRun="All"
+        )
+
+
+def test_what_the_notes_say_to_apply_is_taken(plane: ControlPlane, release: Release) -> None:
+    for values in ("defaults", "minimal", "eks"):
+        notes = release.install(values)
+        (manifest,) = re.findall(r"kubectl apply -f - <<EOF\n(.*?)\n\s*EOF\n", notes, re.DOTALL)
+        told = plane.apply(manifest, "--dry-run=server")
+        assert "checkpointeval.fineline.dev/first serverside-applied" in told
+        account = yaml.safe_load(manifest)["spec"]["pods"]
+        assert account == ({"serviceAccountName": "evals"} if values == "eks" else {"secretName": "s3-credentials"})
+        release.uninstall()
+
+
+def test_the_notes_say_what_is_missing(release: Release) -> None:
+    told = release.install("defaults")
+    assert "images.operator.repository still is the example's" in told
+    assert "stores is empty" in told
+    assert "results is empty" in told
+    release.uninstall()
+    complete = release.install("minimal")
+    assert "Missing yet" not in complete
+    assert "Fineline 0.1.0 looks after all namespaces." in complete
+
+
+def test_installing_is_quick(release: Release) -> None:
+    """The rest of a minute is the kubelet's."""
+    begun = time.monotonic()
+    release.install("minimal")
+    assert time.monotonic() - begun < 20
