@@ -16,7 +16,7 @@ ARG SOURCE_DATE_EPOCH=0
 ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH}
 COPY locks/build.txt /build/locks/
 COPY hack/images/index.sh hack/images/make-tools.sh hack/images/make-ready.sh /build/images/
-RUN --mount=type=secret,id=index --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache \
+RUN --mount=type=secret,id=index --mount=type=secret,id=ca --mount=type=cache,target=/build/cache \
     sh /build/images/make-tools.sh
 
 # --- Fineline's own wheel, once for all --------------------------------------------------------------------------------
@@ -34,19 +34,19 @@ RUN sh /build/images/make-wheel.sh
 FROM tools AS operator-packages
 COPY hack/images/make-venv.sh /build/images/
 COPY locks/operator.txt /build/locks/
-RUN --mount=type=secret,id=index --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache \
+RUN --mount=type=secret,id=index --mount=type=secret,id=ca --mount=type=cache,target=/build/cache \
     sh /build/images/make-venv.sh /build/locks/operator.txt
 
 FROM tools AS analysis-packages
 COPY hack/images/make-venv.sh /build/images/
 COPY locks/analysis.txt /build/locks/
-RUN --mount=type=secret,id=index --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache \
+RUN --mount=type=secret,id=index --mount=type=secret,id=ca --mount=type=cache,target=/build/cache \
     sh /build/images/make-venv.sh /build/locks/analysis.txt
 
 FROM tools AS evaluator-cpu-packages
 COPY hack/images/make-venv.sh /build/images/
 COPY locks/evaluator-cpu.txt /build/locks/
-RUN --mount=type=secret,id=index --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache \
+RUN --mount=type=secret,id=index --mount=type=secret,id=ca --mount=type=cache,target=/build/cache \
     sh /build/images/make-venv.sh /build/locks/evaluator-cpu.txt
 
 FROM ${VLLM_IMAGE} AS evaluator-packages
@@ -57,7 +57,7 @@ COPY --from=tools /build/tools/bin/uv /build/tools/bin/uv
 COPY --from=programs /build/wheel /build/wheel
 COPY hack/images/index.sh hack/images/make-ready.sh hack/images/over-vllm.sh hack/images/over_vllm.py /build/images/
 COPY locks/evaluator.txt /build/locks/
-RUN --mount=type=secret,id=index --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache \
+RUN --mount=type=secret,id=index --mount=type=secret,id=ca --mount=type=cache,target=/build/cache \
     sh /build/images/over-vllm.sh /build/locks/evaluator.txt /build/wheel/*.whl
 
 # --- what the slim images share ----------------------------------------------------------------------------------------
