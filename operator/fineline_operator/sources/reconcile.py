@@ -201,4 +201,4 @@ def _outcome(source: Source, listing: Listing, done: Done, next_listing: float) 
         told = of_problem(asking)
     else:
         told = well(decision.counts, evaluating=decision.evaluating)
-    return Outcome(told, findings, again_after)
+    return Outcome(told, findings, again_after=again_after)
