@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Prints a folder that holds etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kubectl for tests:
 #   hack/control-plane.sh
+#   hack/control-plane.sh node    kubelet and kube-proxy too, which only a real node needs
 # Each is taken from $KUBEBUILDER_ASSETS where that has it; else from Kubernetes' and etcd's releases, where those can
 # be reached within a few seconds; else built from Go modules (hack/control-plane/), about 6 minutes on two cores. What
 # it fetches or builds lies under ${XDG_CACHE_HOME:-$HOME/.cache}/fineline/control-plane, shared by all checkouts.
@@ -9,6 +10,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source=$here/control-plane
 names='etcd kube-apiserver kube-controller-manager kube-scheduler kubectl'
+node_names='kubelet kube-proxy'
 version=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' "$source/go.mod")
 etcd_version=$(awk '$1 == "go.etcd.io/etcd/server/v3" { print $2 }' "$source/go.mod")
 # Mirrors may stand in for both; an empty value means: build.
@@ -80,6 +82,12 @@ joined() { # ASSETS OWN
   echo "$folder"
 }
 
+case ${1:-} in
+  '') ;;
+  node) names+=" $node_names" ;;
+  *) fail "what is $1? \"node\" is the only thing to ask for" ;;
+esac
+
 assets=${KUBEBUILDER_ASSETS:-}
 if [[ -n $assets ]]; then
   assets=$(cd "$assets" 2>/dev/null && pwd) || fail "KUBEBUILDER_ASSETS=$KUBEBUILDER_ASSETS is no folder"
@@ -90,6 +98,8 @@ if [[ -n $assets ]]; then
 fi
 
 folder=$cache/$version-$(cat "$source/go.sum" "$source/main.go" "$source/build.sh" | sha256sum | cut -c1-8)
+# What was built has all names. What was fetched for tests has not those of a node, which get a folder of their own.
+[[ ${1:-} != node ]] || whole "$folder" || folder+=-node
 if ! whole "$folder"; then
   mkdir -p "$cache"
   # Whoever comes second waits, instead of building the same at the same time.

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# The node's process 1: hack/node/up.sh starts it in mounts, processes and a network of its own, so that all that it and
+# its pods ever start, mount or write into iptables ends with it. It starts the parts of a node and keeps them running.
+#   inside.sh STATE DATA BINARIES IMAGES CNI_PLUGINS
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=settings.sh
+source "$here/settings.sh"
+state=$1 data=$2 binaries=$3 images=$4 plugins=$5
+pki=$state/pki
+
+# Starts a part, and again a second after it ended, as a service manager would.
+keep() { # NAME COMMAND...
+  local name=$1
+  shift
+  while true; do
+    "$@" >>"$state/log/$name.log" 2>&1 || echo "ended with $?" >>"$state/log/$name.log"
+    sleep 1
+  done &
+}
+
+until_true() { # WHAT COMMAND...
+  local what=$1 end=$((SECONDS + 60))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    if ((SECONDS > end)); then
+      echo "$what" >"$state/failed"
+      exit 1
+    fi
+    sleep 0.1
+  done
+}
+
+asked() { curl -fs --cacert "$pki/ca.crt" --cert "$pki/admin.crt" --key "$pki/admin.key" "https://127.0.0.1:6443/$1"; }
+
+mount --make-rshared /
+# Paths that are written into the programs, and that must not be the machine's own.
+for folder in /run/containerd /var/lib/cni /var/log; do mount -t tmpfs -o mode=755 tmpfs "$folder"; done
+
+until_true "the node's end of the cable did not come up" ip link show dev eth0
+ip link set lo up
+ip address add "$node_address/24" dev eth0
+ip link set eth0 up
+ip route add default via "$host_address"
+echo 1 >/proc/sys/net/ipv4/ip_forward
+
+keep etcd "$binaries/etcd" --data-dir "$data/etcd" --unsafe-no-fsync --log-level warn \
+  --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380
+keep containerd containerd --config "$state/containerd.toml"
+keep kube-apiserver "$binaries/kube-apiserver" --etcd-servers http://127.0.0.1:2379 --secure-port 6443 \
+  --advertise-address "$node_address" --service-cluster-ip-range "$service_network" --allow-privileged \
+  --tls-cert-file "$pki/api-server.crt" --tls-private-key-file "$pki/api-server.key" --client-ca-file "$pki/ca.crt" \
+  --kubelet-client-certificate "$pki/kubelet-client.crt" --kubelet-client-key "$pki/kubelet-client.key" \
+  --kubelet-certificate-authority "$pki/ca.crt" --kubelet-preferred-address-types InternalIP \
+  --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction \
+  --service-account-issuer https://kubernetes.default.svc.cluster.local \
+  --service-account-key-file "$pki/accounts.pub" --service-account-signing-key-file "$pki/accounts.key" \
+  --audit-policy-file "$state/audit-policy.yaml" --audit-log-path "$state/log/audit.log" --audit-log-maxsize 100000
+
+until_true "containerd did not start: see $state/log/containerd.log" ctr --address "$state/containerd/sock" version
+for image in box dns; do
+  until_true "the image $image could not be loaded: see $state/log/containerd.log" \
+    ctr --address "$state/containerd/sock" --namespace k8s.io images import "$images/$image.tar"
+done
+until_true "the API server did not start: see $state/log/kube-apiserver.log" asked readyz
+
+keep kube-controller-manager "$binaries/kube-controller-manager" --kubeconfig "$pki/controller-manager.kubeconfig" \
+  --leader-elect=false --use-service-account-credentials --service-account-private-key-file "$pki/accounts.key" \
+  --root-ca-file "$pki/ca.crt" --cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key"
+keep kube-scheduler "$binaries/kube-scheduler" --kubeconfig "$pki/scheduler.kubeconfig" --leader-elect=false
+keep kubelet "$binaries/kubelet" --config "$state/kubelet.yaml" --kubeconfig "$pki/kubelet.kubeconfig" \
+  --root-dir "$data/kubelet" --hostname-override "$node_name" --node-ip "$node_address"
+# What it would set about connections is not for a network namespace to set.
+keep kube-proxy "$binaries/kube-proxy" --kubeconfig "$pki/proxy.kubeconfig" --cluster-cidr "$pod_network" \
+  --hostname-override "$node_name" --proxy-mode iptables --conntrack-max-per-core 0 \
+  --conntrack-tcp-timeout-established 0 --conntrack-tcp-timeout-close-wait 0
+keep policies "$images/policies" --kubeconfig "$pki/policies.kubeconfig"
+
+# As process 1 it also buries the processes that others left.
+while true; do wait -n || true; done
