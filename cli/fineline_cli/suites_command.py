@@ -22,7 +22,7 @@ def show_suites(name: str | None, output_format: Format) -> None:
         return
     rows = []
     for task in load(name).tasks:
-        lock = find_lock(task.task)
+        lock = find_lock(task.task, task.shots)
         rows.append(
             {
                 "task": task.task,

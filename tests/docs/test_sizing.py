@@ -77,11 +77,8 @@ def test_slices_are_as_many_as_a_plan_would_have(run: str) -> None:
     suite = load(run.partition(", ")[2])
     estimated = 0
     for task in suite.tasks:
-        locked = find_lock(task.task)
-        if locked is None or locked.tokens is None or not locked.documents:
-            estimated += UNKNOWN_TOKENS
-        else:
-            estimated += round(locked.tokens * min(task.limit or locked.documents, locked.documents) / locked.documents)
+        locked = find_lock(task.task, task.shots)
+        estimated += (locked.tokens_of(task.limit) if locked is not None else None) or UNKNOWN_TOKENS
     units = int(given["C"] * given["U"])
     assert given["K"] == slice_count(int(given["P"]), int(given["C"] * estimated), units)
 

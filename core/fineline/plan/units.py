@@ -123,7 +123,7 @@ def planned_tasks(spec: SuiteSpec, suite: Suite | CustomSuite, mirror: Mirror | 
 
 
 def _planned_task(task: SuiteTask, suite: Suite | CustomSuite, mirror: Mirror | None) -> PlannedTask:
-    lock = find_lock(task.task)
+    lock = find_lock(task.task, task.shots)
     return PlannedTask(
         task=task.task,
         shots=task.shots,
@@ -131,11 +131,5 @@ def _planned_task(task: SuiteTask, suite: Suite | CustomSuite, mirror: Mirror | 
         domain=task.domain,
         identity=task_identity(suite, task.task),
         data_digest=task_data_digest(suite, task.task, mirror),
-        estimated_tokens=_estimated_tokens(lock.tokens, lock.documents, task.limit) if lock is not None else None,
+        estimated_tokens=lock.tokens_of(task.limit) if lock is not None else None,
     )
-
-
-def _estimated_tokens(tokens: int | None, documents: int | None, limit: int | None) -> int | None:
-    if tokens is None or limit is None or not documents or limit >= documents:
-        return tokens
-    return round(tokens * limit / documents)

@@ -60,6 +60,17 @@ class TaskLock:
     tokens: int | None
     runs_code: bool
 
+    def drawn(self, limit: int | None) -> int | None:
+        """How many documents are scored under a limit, which is drawn from each subtask; None where nobody knows."""
+        if self.documents is None or limit is None:
+            return self.documents
+        return min(limit * max(len(self.subtasks), 1), self.documents)
+
+    def tokens_of(self, limit: int | None) -> int | None:
+        """The tokens under a limit, documents taken to be alike; None where nobody knows."""
+        drawn = self.drawn(limit)
+        return round(self.tokens * drawn / self.documents) if self.tokens and drawn and self.documents else self.tokens
+
 
 def names() -> list[str]:
     """The built-in suites, in alphabetical order."""
@@ -84,10 +95,11 @@ def lock(name: str) -> Mapping[str, TaskLock]:
 
 
 @functools.lru_cache(maxsize=4096)  # by names that anyone may write
-def find_lock(task: str) -> TaskLock | None:
-    """The lock of a task in whichever built-in suite has it. What depends on the shots may differ between suites; the
-    digest does not."""
-    return next((locked[task] for locked in map(lock, names()) if task in locked), None)
+def find_lock(task: str, shots: int | None = None) -> TaskLock | None:
+    """The lock of a task in whichever built-in suite has it, if possible in one with these shots. What depends on the
+    shots may differ between suites; the digest does not."""
+    found = [locked[task] for locked in map(lock, names()) if task in locked]
+    return next((each for each in found if each.shots == shots), found[0] if found else None)
 
 
 def _read_lock(task: str, values: dict[str, Any]) -> TaskLock:

@@ -117,6 +117,31 @@ def test_the_identity_of_a_group_has_its_members_in_it() -> None:
     assert task_identity(a_suite(**group), "zoo") != task_identity(changed, "zoo")
 
 
+def test_a_lock_counts_with_the_shots_that_are_asked_for() -> None:
+    none, five = find_lock("mmlu_continuation", 0), find_lock("mmlu_continuation", 5)
+    assert none is not None
+    assert five is not None
+    assert (none.shots, five.shots) == (0, 5)
+    assert (none.tokens or 0) * 3 < (five.tokens or 0)
+    assert find_lock("mmlu_continuation", 3) is not None, "better those of other shots than none"
+    assert none.config_digest == five.config_digest
+
+
+def test_a_limit_is_drawn_from_each_subtask() -> None:
+    mmlu, piqa = find_lock("mmlu_continuation", 0), find_lock("piqa")
+    assert mmlu is not None
+    assert piqa is not None
+    assert mmlu.drawn(20) == 20 * 57
+    assert mmlu.tokens_of(20) == round(1_875_022 * 1140 / 14042)
+    assert piqa.drawn(100) == 100
+    for lock, whole in ((mmlu, 14042), (piqa, 1838)):
+        assert lock.drawn(None) == lock.drawn(10**6) == whole
+        assert lock.tokens_of(None) == lock.tokens_of(10**6) == lock.tokens
+    unknown = find_lock("commonsense_qa")
+    assert unknown is not None
+    assert unknown.tokens_of(10) is None
+
+
 def test_the_identity_of_lm_evals_tasks_is_the_lock_or_the_version() -> None:
     locked = find_lock("piqa")
     assert locked is not None
