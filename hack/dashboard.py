@@ -41,7 +41,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ),
         Panel(
             "The oldest checkpoint without results",
-            "How long ago it was uploaded, by source; nothing where all have theirs.",
+            "How long it has waited, by source; nothing where all have theirs.",
             {
                 f"time() - fineline_source_waiting_since_timestamp_seconds{{{_OBJECT}}}": "{{namespace}}/{{source}}",
             },
