@@ -21,12 +21,8 @@ from fineline_cli import output
 from fineline_cli.analyze_command import analyse, print_verdicts
 from fineline_cli.evaluations import Source, read_sources
 from fineline_cli.run_command import run_and_tell
-from fineline_cli.watching import Watched
-
-PAUSE_SECONDS = 5.0
-"""After an error; each further one in a row doubles it."""
-
-LONGEST_PAUSE_SECONDS = 300.0
+from fineline_cli.running import RunOutcome
+from fineline_cli.watching import Watched, pause_after
 
 SHOWN_MEMBERS = 5
 
@@ -72,38 +68,46 @@ class Watch:
         self.told.started()
 
     def once(self) -> bool:
-        """Does all that is complete now; whether all of it has results."""
-        listing = self._watched.look()
-        while True:
-            decision = self._watched.decide(listing)
-            self.told.looked(decision)
-            if not decision.create:
-                self._analyse()
-                return not decision.counts.failed
-            self._run(decision.create[0])
+        """Does all that is complete now, each once; whether all of it has results. A store that fails is told: other
+        sources have stores of their own."""
+        try:
+            listing = self._watched.look()
+            while True:
+                decision = self._watched.decide(listing)
+                self.told.looked(decision)
+                if not decision.create:
+                    self._analyse()
+                    return not decision.counts.failed
+                self._run(decision.create[0], again=False)
+        except FinelineError as error:
+            self.told.fails(error)
+            return False
 
     def go_on(self) -> None:
         """One look, and one batch if there is one: then the next look, for much may have come meanwhile."""
         began = time.monotonic()
         try:
-            decision = self._watched.decide(self._watched.look())
+            listing = self._watched.look()
+            decision = self._watched.decide(listing)
             self.told.looked(decision)
             if decision.create:
-                self._run(decision.create[0])
+                self._run(decision.create[0], again=True)
                 self.due = began
             else:
                 self._analyse()
-                poll = float(self._source.resource.spec.poll_seconds)
-                wait = poll if decision.again_after is None else min(poll, decision.again_after)
+                wait = min(self._source.resource.spec.poll_seconds, self._watched.seconds_to_full_walk(listing))
+                if decision.again_after is not None:
+                    wait = min(wait, decision.again_after)
                 self.due = max(began + wait, time.monotonic() + 1)
             self._errors = 0
         except FinelineError as error:
-            pause = min(PAUSE_SECONDS * 2**self._errors, LONGEST_PAUSE_SECONDS)
-            self._errors = min(self._errors + 1, 16)
+            self._errors += 1
+            pause = pause_after(self._errors)
             self.due = time.monotonic() + pause
             self.told.failed(error, pause)
 
-    def _run(self, new: NewEvaluation) -> None:
+    def _run(self, new: NewEvaluation, *, again: bool) -> None:
+        """`again`: what a fault leaves undone is tried again later, and does not count as evaluated."""
         self.told.evaluates(new)
         began = datetime.now(UTC)
         try:
@@ -114,7 +118,10 @@ class Watch:
             return
         if outcome.stopped:
             raise KeyboardInterrupt
-        self._watched.ended(new, began=began, succeeded=outcome.succeeded)
+        unfinished = _unfinished(new, outcome) if again else ()
+        pause = self._watched.ended(new, began=began, succeeded=outcome.succeeded, unfinished=unfinished)
+        if pause is not None:
+            self.told.leaves(outcome.left, pause)
         self._news = self._news or outcome.published > 0
 
     def _analyse(self) -> None:
@@ -167,8 +174,11 @@ class Told:
         more = len(new.members) - SHOWN_MEMBERS
         self._say(f"evaluates {shown}{f' and {more} more' if more > 0 else ''}")
 
-    def fails(self, error: CheckpointError) -> None:
+    def fails(self, error: FinelineError) -> None:
         self._say(f"{error.reason}: {error}")
+
+    def leaves(self, units: int, pause: float) -> None:
+        self._say(f"{units:,} {'unit is' if units == 1 else 'units are'} left; tried again in {pause:.0f} s")
 
     def failed(self, error: FinelineError, pause: float) -> None:
         self._say(f"{error.reason}: {error}; tried again in {pause:.0f} s")
@@ -191,6 +201,14 @@ class Told:
 
     def _say(self, text: str) -> None:
         output.say(f"{self.source.name}: {text}")
+
+
+def _unfinished(new: NewEvaluation, outcome: RunOutcome) -> tuple[Member, ...]:
+    """Of which units may be left to do: none of those that were put aside. What the results say is known later."""
+    if not outcome.left:
+        return ()
+    planned = {(item.branch, item.step) for item in outcome.plan.order.checkpoints}
+    return tuple(member for member in new.members if (member.branch, member.step) in planned)
 
 
 def _place(member: Member) -> str:

@@ -4,6 +4,9 @@ for the listing and the results say all again to whoever starts anew.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from fineline.plan import UnitRecipe, read_recipe
@@ -25,6 +28,25 @@ from fineline.sources.walking import Walk
 from fineline.store import open_store
 from fineline_cli.evaluations import Evaluation, Source
 
+PAUSE_SECONDS = 5.0
+"""After a fault; each further one in a row doubles it."""
+
+LONGEST_PAUSE_SECONDS = 300.0
+
+
+def pause_after(faults: int) -> float:
+    """Seconds until the next try after so many faults in a row."""
+    return min(PAUSE_SECONDS * 2.0 ** min(faults - 1, 16), LONGEST_PAUSE_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfinished:
+    """A checkpoint that a fault kept from its results `faults` times; tried again from `due` on, by the monotonic
+    clock."""
+
+    faults: int
+    due: float
+
 
 class Watched:
     """One source. Its methods block, and raise `StoreError` and `SpecError`; what was known stays then."""
@@ -32,13 +54,13 @@ class Watched:
     def __init__(self, source: Source) -> None:
         spec = source.resource.spec
         self.source = source
-        self.listing: Listing | None = None
         self._identity = SourceIdentity(source.name, source.resource.metadata.namespace or "")
         self._options = find_options(spec.template.run, spec.checkpoints, complete=spec.complete)
         self._walk: Walk | None = None
         self._progress = Progress()
         self._template = ""
         self._made: list[MadeEvaluation] = []
+        self._unfinished: dict[Member, _Unfinished] = {}
         self._again: frozenset[Member] = frozenset()
         self._failed: frozenset[Member] = frozenset()
         self._full_at: datetime | None = None
@@ -54,8 +76,7 @@ class Watched:
         if self._walk is None:
             store = open_store(spec.uri, requester_pays=spec.checkpoints.requester_pays)
             self._walk = Walk(store, self._options, full_walk_seconds=spec.full_walk_seconds)
-        self.listing = self._walk.look(datetime.now(UTC))
-        return self.listing
+        return self._walk.look(datetime.now(UTC))
 
     def decide(self, listing: Listing) -> SourceDecision:
         """What follows from a listing, from the results in the store, and from what was evaluated here."""
@@ -68,18 +89,37 @@ class Watched:
         self._again, self._full_at = frozenset(), listing.full_at
         self._failed = frozenset(member for member, state in progress.items() if state is MemberProgress.FAILED)
         self._template = template_digest(spec, self.source.results_uri, recipe.digest)
-        return decide(
+        left = self._left(progress)
+        decision = decide(
             SourceObserved(
                 source=self._identity,
                 now=datetime.now(UTC),
                 spec=spec,
                 template=self._template,
                 listing=listing,
-                made=tuple(self._made),
+                made=tuple(self._without(one, left) for one in self._made),
                 progress=progress,
                 status=CheckpointSourceStatus(),
+                fresh=frozenset(again),
             )
         )
+        return replace(decision, again_after=self._soonest(decision.again_after))
+
+    def _left(self, progress: Mapping[Member, MemberProgress]) -> set[Member]:
+        """What a fault left undone and is to be tried again now. What got results or failed for good is forgotten."""
+        self._unfinished = {
+            member: one for member, one in self._unfinished.items() if progress.get(member) is MemberProgress.OPEN
+        }
+        now = time.monotonic()
+        return {member for member, one in self._unfinished.items() if one.due <= now}
+
+    def _without(self, made: MadeEvaluation, members: set[Member]) -> MadeEvaluation:
+        return replace(made, members=made.members - members)
+
+    def _soonest(self, again_after: float | None) -> float | None:
+        now = time.monotonic()
+        later = [one.due - now for one in self._unfinished.values() if one.due > now]
+        return min([*later, *([] if again_after is None else [again_after])], default=None)
 
     def evaluation(self, new: NewEvaluation) -> Evaluation:
         """The evaluation of some checkpoints, exactly as they were listed."""
@@ -87,9 +127,12 @@ class Watched:
         resource = validated(CheckpointEval, body, self.source.name)
         return Evaluation(resource, self.source.results_uri, self.source.suite_files)
 
-    def ended(self, new: NewEvaluation, *, began: datetime, succeeded: bool) -> None:
-        """What is remembered of an evaluation that was done here: it is not done again for the same bytes."""
-        self._again = frozenset(new.members)
+    def ended(
+        self, new: NewEvaluation, *, began: datetime, succeeded: bool, unfinished: Collection[Member] = ()
+    ) -> float | None:
+        """What is remembered of an evaluation that was done here: it is not done again for the same bytes. But those
+        that a fault left `unfinished` are, after the seconds that are returned."""
+        self._again |= frozenset(new.members)
         self._made.append(
             MadeEvaluation(
                 name=new.name,
@@ -102,3 +145,17 @@ class Watched:
                 ended=datetime.now(UTC),
             )
         )
+        if not unfinished:
+            return None
+        faults = 1 + max(self._unfinished[member].faults if member in self._unfinished else 0 for member in unfinished)
+        pause = pause_after(faults)
+        due = time.monotonic() + pause
+        self._unfinished |= dict.fromkeys(unfinished, _Unfinished(faults, due))
+        return pause
+
+    def seconds_to_full_walk(self, listing: Listing) -> float:
+        """From a listing until all of the prefix is to be listed again."""
+        if listing.listed_at is None or listing.full_at is None:
+            raise RuntimeError(f"{self.source.name}: a walk tells when it listed")
+        age = (listing.listed_at - listing.full_at).total_seconds()
+        return max(0.0, self.source.resource.spec.full_walk_seconds - age)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,10 +20,10 @@ import yaml
 
 from fineline.results import UnitAddress
 from fineline.store import open_store
-from fineline_cli.evaluations import read_sources
-from fineline_cli.running import run_evaluation
-from fineline_cli.watch_command import LONGEST_PAUSE_SECONDS, Told, Watch
-from fineline_cli.watching import Watched
+from fineline_cli.evaluations import Evaluation, read_sources
+from fineline_cli.running import RunOutcome, plan_evaluation, run_evaluation
+from fineline_cli.watch_command import Told, Watch
+from fineline_cli.watching import LONGEST_PAUSE_SECONDS, PAUSE_SECONDS, Watched
 from support.evaluations import evaluation_values, listed_checkpoint
 from support.models import make_checkpoint
 from support.publishing import commit
@@ -154,12 +155,19 @@ def test_an_evaluation_is_not_watched(folder: Path, fineline: Fineline) -> None:
     assert "holds no CheckpointSource, but a CheckpointEval, which `fineline run` takes" in said.err
 
 
-def test_a_store_that_fails_ends_one_pass_with_its_own_words(
+def test_a_store_that_fails_in_one_pass_is_told_and_other_sources_are_done_all_the_same(
     folder: Path, fineline: Fineline, s3_environment: dict[str, str]
 ) -> None:
-    said = fineline("watch", written(folder, uri="s3://no-such-bucket-x/"), "--once", "--results", "results")
+    listed_checkpoint(folder / "checkpoints" / "step1")
+    path = written(folder)
+    evaluated(watched(path))
+    missing = resource_values("CheckpointSource", uri="s3://no-such-bucket-x/") | {"metadata": {"name": "missing"}}
+    path.write_text(f"{yaml.safe_dump(missing)}---\n{path.read_text()}")
+    said = fineline("watch", path, "--once", "--results", "results")
     assert said.code == 1
-    assert said.err.splitlines()[-1].startswith("error: s3://no-such-bucket-x/")
+    told = said.err.splitlines()
+    assert told[-2].startswith("missing: StoreNotFound: s3://no-such-bucket-x/")
+    assert told[-1] == "tiny: 1 found, 1 complete, 1 evaluated, 0 failed, 0 waiting"
     assert "Traceback" not in said.err
 
 
@@ -201,6 +209,77 @@ def test_what_settles_soon_is_looked_at_then_and_not_after_a_whole_poll(folder: 
     before = time.monotonic()
     watch.go_on()
     assert 10 < watch.due - before < 22
+
+
+def test_all_is_listed_every_full_walk_seconds_however_long_the_poll_is(folder: Path) -> None:
+    (source,) = read_sources(written(folder, pollSeconds=86_400, fullWalkSeconds=600), "results")
+    watch = Watch(Told(source), slices=1, analysis=None, with_analysis=False)
+    before = time.monotonic()
+    watch.go_on()
+    assert 590 < watch.due - before <= 601
+
+
+def test_what_a_fault_left_undone_is_tried_again_after_growing_pauses_and_others_have_their_turn(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that crashes leaves units without results and without recorded failures."""
+    for step in (1, 2):
+        listed_checkpoint(folder / "checkpoints" / f"step{step}")
+    watch = watched(written(folder, batch=1))
+    now = 1000.0
+    monkeypatch.setattr("fineline_cli.watching.time", SimpleNamespace(monotonic=lambda: now))
+    pauses = []
+    for _ in range(3):
+        decision = watch.decide(watch.look())
+        first = decision.create[0]
+        assert [member.step for member in first.members] == [1]
+        pause = watch.ended(first, began=datetime.now(UTC), succeeded=False, unfinished=first.members)
+        assert pause is not None
+        pauses.append(pause)
+        decision = watch.decide(watch.look())
+        assert [[member.step for member in new.members] for new in decision.create] == [[2]]
+        assert decision.again_after == pause
+        assert decision.counts.failed == 1
+        now += pause
+    assert pauses == [PAUSE_SECONDS, 2 * PAUSE_SECONDS, 4 * PAUSE_SECONDS]
+    decision = watch.decide(watch.look())
+    evaluated(watch)
+    for new in decision.create:
+        watch.ended(new, began=datetime.now(UTC), succeeded=True)
+    decision = watch.decide(watch.look())
+    assert (decision.counts.evaluated, decision.counts.failed, decision.create) == (2, 0, ())
+
+
+def test_units_that_a_crash_left_are_told_and_one_pass_does_not_try_them_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def crash(evaluation: Evaluation, _: int) -> RunOutcome:
+        plan = plan_evaluation(evaluation)
+        runs.append([item.step for item in plan.order.checkpoints])
+        return RunOutcome(
+            plan, published=0, reused=0, failures=(), left=plan.units, stopped=False, error="it crashed", logs=None
+        )
+
+    runs: list[list[int]] = []
+    monkeypatch.setattr("fineline_cli.watch_command.run_and_tell", crash)
+    for step in (1, 2):
+        listed_checkpoint(folder / "checkpoints" / f"step{step}")
+    (source,) = read_sources(written(folder, batch=1), "results")
+    lasting = Watch(Told(source), slices=1, analysis=None, with_analysis=False)
+    lasting.go_on()
+    assert "left; tried again in 5 s" in capsys.readouterr().err
+    lasting.go_on()
+    assert runs == [[1], [2]]
+    before = time.monotonic()
+    lasting.go_on()
+    assert runs == [[1], [2]], "not before their pauses are over"
+    assert lasting.due - before <= PAUSE_SECONDS
+    runs.clear()
+    capsys.readouterr()
+    passing = Watch(Told(source), slices=1, analysis=None, with_analysis=False)
+    assert not passing.once()
+    assert runs == [[1], [2]]
+    assert "tried again" not in capsys.readouterr().err
 
 
 def test_a_batch_that_failed_is_not_tried_again_until_its_bytes_change(folder: Path) -> None:
