@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-10s %s\n", $$1, $$2 }'
 
 .PHONY: setup
 setup: $(VENV)/.installed ## Install everything into .venv
@@ -47,6 +47,10 @@ tools: ## Get the test servers (needs Go) and find Chromium: about 15 minutes on
 .PHONY: test
 test: setup tools lint ## Everything that needs no root
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15 tests
+
+.PHONY: e2e
+e2e: setup ## End to end on a real node of this machine; needs root (docs/node.md)
+	@$(BIN)/pytest tests/e2e -m e2e --timeout 1800 --durations=15
 
 .PHONY: lint
 lint: setup ## ruff, mypy, import-linter, generated files

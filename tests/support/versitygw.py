@@ -29,6 +29,10 @@ class S3Server:
     process: subprocess.Popen[bytes]
 
     @property
+    def address(self) -> str:
+        return self.endpoint.removeprefix("http://").rpartition(":")[0]
+
+    @property
     def port(self) -> int:
         return int(self.endpoint.rpartition(":")[2])
 
@@ -43,8 +47,8 @@ class S3Server:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "NO_PROXY": "127.0.0.1",
-            "no_proxy": "127.0.0.1",
+            "NO_PROXY": self.address,
+            "no_proxy": self.address,
         }
 
     def make_bucket(self, name: str) -> None:
@@ -61,18 +65,23 @@ class S3Server:
 
 @contextlib.contextmanager
 def serve(
-    binary: Path, folder: Path, *options: str, environment: Mapping[str, str] | None = None
+    binary: Path,
+    folder: Path,
+    *options: str,
+    environment: Mapping[str, str] | None = None,
+    address: str = "127.0.0.1",
 ) -> Iterator[S3Server]:
-    """A server over a new folder, until the end of the block. `options` are global options of versitygw."""
+    """A server over a new folder, until the end of the block. `options` are global options of versitygw, `address` is
+    the one of this machine at which it listens."""
     access_key, secret_key = f"key{secrets.token_hex(8)}", secrets.token_hex(20)
     data = folder / "buckets"
     data.mkdir(parents=True)
-    port = free_port()
+    port = free_port(address)
     # The kernel ends the server with the tests, should those be killed.
     tied = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
     with (folder / "versitygw.log").open("wb") as log:
         process = subprocess.Popen(
-            [*tied, str(binary), "--port", f"127.0.0.1:{port}", "--quiet", *options, "posix", str(data)],
+            [*tied, str(binary), "--port", f"{address}:{port}", "--quiet", *options, "posix", str(data)],
             env={
                 "PATH": os.environ["PATH"],
                 "ROOT_ACCESS_KEY_ID": access_key,
@@ -84,8 +93,8 @@ def serve(
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait_for(port, process, folder / "versitygw.log", tls="--cert" in options)
-        yield S3Server(f"http://127.0.0.1:{port}", data, access_key, secret_key, process)
+        _wait_for(address, port, process, folder / "versitygw.log", tls="--cert" in options)
+        yield S3Server(f"http://{address}:{port}", data, access_key, secret_key, process)
     finally:
         process.terminate()
         try:
@@ -95,13 +104,13 @@ def serve(
             process.wait()
 
 
-def free_port() -> int:
+def free_port(address: str = "127.0.0.1") -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path, *, tls: bool) -> None:
+def _wait_for(address: str, port: int, process: subprocess.Popen[bytes], log: Path, *, tls: bool) -> None:
     trusting = ssl.create_default_context()
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     end = time.monotonic() + 30
@@ -109,9 +118,9 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path, *, tls: bo
         if process.poll() is not None:
             break
         connection = (
-            http.client.HTTPSConnection("127.0.0.1", port, timeout=2, context=trusting)
+            http.client.HTTPSConnection(address, port, timeout=2, context=trusting)
             if tls
-            else http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+            else http.client.HTTPConnection(address, port, timeout=2)
         )
         try:
             connection.request("GET", "/")

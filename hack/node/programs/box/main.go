@@ -82,7 +82,7 @@ func sleep(seconds string) error {
 
 // An https address is asked as the pod's service account, which is what the API server wants.
 func get(address string) error {
-	client := http.Client{Timeout: 10 * time.Second}
+	client := http.Client{Timeout: 4 * time.Second}
 	request, err := http.NewRequest(http.MethodGet, address, nil)
 	if err != nil {
 		return err

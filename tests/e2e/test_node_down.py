@@ -1,0 +1,135 @@
+"""What `hack/node.sh down` leaves behind: nothing. These run after all others, without the session's node."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import node as nodes
+from support.control_plane import wait_for
+from support.node import Node, box_container, box_pod, run_script
+
+pytestmark = pytest.mark.e2e
+
+LISTINGS = {
+    "interfaces": "ip -brief link | cut -d' ' -f1",
+    "routes": "ip -4 route",
+    "mounts": "cut -d' ' -f2 /proc/mounts",
+    "namespaces of networks": "ls /run/netns",
+    "rules": "iptables-save | grep -v '^[#:]'",
+    "control groups": "find /sys/fs/cgroup -type d -name 'fineline-node*' -o -type d -name 'kubepods*'",
+    "files of containers": "ls /run/containerd /var/lib/cni /var/log/pods /var/log/containers /var/lib/kubelet",
+}
+
+
+def listed() -> dict[str, list[str]]:
+    """What of this machine a node could leave something in."""
+    return {
+        name: sorted(subprocess.run(command, shell=True, capture_output=True, text=True).stdout.splitlines())
+        for name, command in LISTINGS.items()
+    }
+
+
+def node_processes() -> list[int]:
+    """The ids of all processes in the node's control group, its pods' included."""
+    folders = Path("/sys/fs/cgroup").rglob("fineline-node/**/cgroup.procs")
+    found: set[int] = set()
+    for file in folders:
+        found |= {int(line) for line in file.read_text().split()}
+    return sorted(found)
+
+
+@pytest.fixture
+def clean() -> Iterator[dict[str, list[str]]]:
+    """What the machine has without a node."""
+    if reason := nodes.missing():
+        pytest.skip(reason)
+    if os.environ.get("FINELINE_NODE_KEEP") == "1" or os.environ.get("FINELINE_E2E_KUBECONFIG") or os.geteuid() != 0:
+        pytest.skip("it takes the node down, and the node is to be kept (or is not this machine's own)")
+    assert run_script("down").returncode == 0
+    yield listed()
+    run_script("down")
+
+
+def lasting_pod(node: Node) -> None:
+    """A pod that has what takes trouble to take away: processes, mounts, an address, a port of the node."""
+    container = box_container(
+        "serve",
+        "8000",
+        ports=[{"containerPort": 8000, "hostPort": 18000}],
+        volumeMounts=[{"name": "a", "mountPath": "/a"}],
+    )
+    node.apply(
+        box_pod("default", "lasting", containers=[container], volumes=[{"name": "a", "emptyDir": {"medium": "Memory"}}])
+    )
+    node.wait_until(lambda: node.phase("default", "lasting") == "Running", "the pod to run")
+
+
+def test_a_second_up_finds_the_first(clean: dict[str, list[str]]) -> None:
+    node = nodes.bring_up()
+    node.kubectl("create", "namespace", "still-there")
+
+    again = run_script("up")
+
+    assert (again.returncode, again.stdout.strip(), again.stderr) == (0, str(node.kubeconfig), "")
+    assert node.get("namespace", "still-there")["status"]["phase"] == "Active"
+
+
+def test_down_leaves_nothing_of_a_node_with_pods(clean: dict[str, list[str]]) -> None:
+    node = nodes.bring_up()
+    lasting_pod(node)
+    processes = node_processes()
+    assert len(processes) > 8
+    assert listed() != clean
+
+    down = run_script("down")
+
+    assert (down.returncode, down.stderr) == (0, "")
+    assert [process for process in processes if Path(f"/proc/{process}").exists()] == []
+    assert listed() == clean
+    assert not node.kubeconfig.exists()
+    assert run_script("down").returncode == 0  # and once more, with nothing there
+
+
+@pytest.mark.parametrize("seconds", [0.5, 3.0])
+def test_an_up_that_is_killed_half_way_can_be_taken_down(clean: dict[str, list[str]], seconds: float) -> None:
+    with subprocess.Popen(
+        [str(nodes.SCRIPT), "up"], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as up:
+        wait_for(node_processes, "the node's first process")
+        time.sleep(seconds)  # somewhere on the way: between two steps whose times are not known
+        os.killpg(up.pid, signal.SIGKILL)
+    processes = node_processes()
+    assert processes
+
+    down = run_script("down")
+
+    assert (down.returncode, down.stderr) == (0, "")
+    assert [process for process in processes if Path(f"/proc/{process}").exists()] == []
+    assert listed() == clean
+
+
+def test_an_up_after_a_crash_takes_down_what_is_left_and_comes_up(clean: dict[str, list[str]]) -> None:
+    node = nodes.bring_up()
+    first = node_processes()[0]
+    os.kill(first, signal.SIGKILL)
+
+    again = nodes.bring_up()
+
+    assert again.kubeconfig == node.kubeconfig
+    assert node.items("nodes", "default")
+
+
+def test_what_is_missing_is_said_in_one_sentence(clean: dict[str, list[str]], tmp_path: Path) -> None:
+    without = run_script("up", environment={"FINELINE_CNI_BIN": str(tmp_path)})
+
+    assert without.returncode == 1
+    assert without.stderr.strip().splitlines() == [
+        "hack/node.sh: these packages are missing: apt-get install containernetworking-plugins"
+    ]
