@@ -158,9 +158,8 @@ def test_a_policy_decides_whom_a_pod_reaches_and_who_reaches_it(node: Node, node
     )
     node.wait_until(lambda: running(node, node_namespace, "app=server"), "the server to run")
     address = node.get("service", "server", node_namespace)["spec"]["clusterIP"]
-    guest, stranger = {"labels": {"role": "guest"}}, {"labels": {"role": "stranger"}}
     asked = ("get", f"http://{address}")
-    assert "served" in node.run(node_namespace, "before", *asked, **stranger)
+    assert "served" in node.run(node_namespace, "before", *asked, role="stranger")
 
     node.apply(
         policy(
@@ -170,14 +169,16 @@ def test_a_policy_decides_whom_a_pod_reaches_and_who_reaches_it(node: Node, node
             ingress=[{"from": [{"podSelector": {"matchLabels": {"role": "guest"}}}], "ports": [{"port": 8000}]}],
         )
     )
-    node.wait_until(lambda: refused(node, node_namespace, *asked, **stranger), "the policy to be in force")
-    assert "served" in node.run(node_namespace, "guest", *asked, **guest)
+    node.wait_until(lambda: refused(node, node_namespace, *asked, role="stranger"), "the policy to be in force")
+    assert "served" in node.run(node_namespace, "guest", *asked, role="guest")
 
     node.apply(policy(node_namespace, "no-way-out", {"role": "guest"}, egress=[]))
-    node.wait_until(lambda: refused(node, node_namespace, *asked, **guest), "the second policy to be in force")
+    node.wait_until(lambda: refused(node, node_namespace, *asked, role="guest"), "the second policy to be in force")
 
     node.kubectl("delete", "networkpolicy", "--all", "--namespace", node_namespace)
-    node.wait_until(lambda: not refused(node, node_namespace, *asked, **stranger), "nothing to be in force any more")
+    node.wait_until(
+        lambda: not refused(node, node_namespace, *asked, role="stranger"), "nothing to be in force any more"
+    )
 
 
 def policy(namespace: str, name: str, selected: dict[str, str], **rules: Any) -> dict[str, Any]:
@@ -193,9 +194,9 @@ def policy(namespace: str, name: str, selected: dict[str, str], **rules: Any) ->
     }
 
 
-def refused(node: Node, namespace: str, *words: str, **options: Any) -> bool:
+def refused(node: Node, namespace: str, *words: str, role: str) -> bool:
     try:
-        node.run(namespace, "asking", *words, **options)
+        node.run(namespace, "asking", *words, role=role)
     except RuntimeError as error:
         # Not answered at all: any other failure is one of the test.
         if "Timeout" not in str(error) and "deadline" not in str(error):

@@ -31,7 +31,9 @@ LISTINGS = {
 def listed() -> dict[str, list[str]]:
     """What of this machine a node could leave something in."""
     return {
-        name: sorted(subprocess.run(command, shell=True, capture_output=True, text=True).stdout.splitlines())
+        name: sorted(
+            subprocess.run(command, check=False, shell=True, capture_output=True, text=True).stdout.splitlines()
+        )
         for name, command in LISTINGS.items()
     }
 
@@ -43,6 +45,15 @@ def node_processes() -> list[int]:
     for file in folders:
         found |= {int(line) for line in file.read_text().split()}
     return sorted(found)
+
+
+def wait_until_gone(processes: list[int]) -> None:
+    """A process that has ended is there until its parent, the machine's first process, has asked for it."""
+    wait_for(
+        lambda: not any(Path(f"/proc/{process}").exists() for process in processes),
+        f"the end of processes among {processes}",
+        seconds=5,
+    )
 
 
 @pytest.fixture
@@ -91,7 +102,7 @@ def test_down_leaves_nothing_of_a_node_with_pods(clean: dict[str, list[str]]) ->
     down = run_script("down")
 
     assert (down.returncode, down.stderr) == (0, "")
-    assert [process for process in processes if Path(f"/proc/{process}").exists()] == []
+    wait_until_gone(processes)
     assert listed() == clean
     assert not node.kubeconfig.exists()
     assert run_script("down").returncode == 0  # and once more, with nothing there
@@ -111,14 +122,13 @@ def test_an_up_that_is_killed_half_way_can_be_taken_down(clean: dict[str, list[s
     down = run_script("down")
 
     assert (down.returncode, down.stderr) == (0, "")
-    assert [process for process in processes if Path(f"/proc/{process}").exists()] == []
+    wait_until_gone(processes)
     assert listed() == clean
 
 
 def test_an_up_after_a_crash_takes_down_what_is_left_and_comes_up(clean: dict[str, list[str]]) -> None:
     node = nodes.bring_up()
-    first = node_processes()[0]
-    os.kill(first, signal.SIGKILL)
+    os.kill(int((node.kubeconfig.parent / "pid").read_text()), signal.SIGKILL)
 
     again = nodes.bring_up()
 

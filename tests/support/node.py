@@ -67,9 +67,10 @@ class Node:
         finally:
             self.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
-    def run(self, namespace: str, name: str, *words: str, seconds: float = 60, **spec: Any) -> str:
-        """What a pod of the box image prints that does this and ends; raises RuntimeError where it fails."""
-        self.apply(box_pod(namespace, name, *words, **spec))
+    def run(self, namespace: str, name: str, *words: str, seconds: float = 60, role: str = "") -> str:
+        """What a pod of the box image prints that does this and ends; raises RuntimeError where it fails. `role` is a
+        label of it."""
+        self.apply(box_pod(namespace, name, *words, labels={"role": role}))
         wait_for(lambda: self.phase(namespace, name) in {"Succeeded", "Failed"}, f"pod {name} to end", seconds=seconds)
         printed = self.kubectl("logs", "--namespace", namespace, name)
         if self.phase(namespace, name) == "Failed":
