@@ -53,7 +53,8 @@ class Server:
         }
 
     async def list(self, path: str, **_: Any) -> AsyncIterator[dict[str, Any]]:
-        for body in ():
+        none: tuple[dict[str, Any], ...] = ()
+        for body in none:
             yield body
 
     async def create(self, path: str, body: dict[str, Any], **_: Any) -> None: ...
@@ -94,7 +95,8 @@ class Site:
         return asyncio.run(self.reconciler(KEY))
 
     def ready(self) -> str:
-        return next(item["reason"] for item in self.server.status["conditions"] if item["type"] == "Ready")
+        reasons: dict[str, str] = {item["type"]: item["reason"] for item in self.server.status["conditions"]}
+        return reasons["Ready"]
 
 
 @pytest.fixture
