@@ -56,14 +56,7 @@ case $command-$cluster in
     kubectl get --raw /readyz >/dev/null || fail "the cluster of FINELINE_E2E_KUBECONFIG does not answer"
     echo "$kubeconfig"
     ;;
-  load-own)
-    (($#)) || fail "which archives?"
-    for archive in "$@"; do
-      [[ -r $archive ]] || fail "$archive is no file that can be read"
-      ctr --address "$state/containerd/sock" --namespace k8s.io images import "$archive" >&2 ||
-        fail "$archive could not be loaded; what containerd says of it stands above"
-    done
-    ;;
+  load-own) "$here/node/load.sh" "$@" ;;
   load-given) fail "images are not loaded into a cluster of yours: push them where its nodes find them" ;;
   kubectl-*) kubectl "$@" ;;
   host-own) echo "$host_address" ;;

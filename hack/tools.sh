@@ -12,6 +12,7 @@ kwok       sigs.k8s.io/kwok                  v0.8.0    cmd/kwok       -       -
 kueue      sigs.k8s.io/kueue                 v0.19.0   cmd/kueue      config  -
 promtool   github.com/prometheus/prometheus  v0.313.5  cmd/promtool   -       remove_all_sd
 helm       helm.sh/helm/v4                   v4.3.1    cmd/helm       -       -
+kind         sigs.k8s.io/kind                 v0.30.0   .              -       -
 kubeconform  github.com/yannh/kubeconform   v0.8.0    cmd/kubeconform  -     -
 '
 
