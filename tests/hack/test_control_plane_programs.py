@@ -19,6 +19,7 @@ import pytest
 from support.control_plane import BINARIES, REPOSITORY
 
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+NODE_PROGRAMS = ("kubelet", "kube-proxy")
 GO_MOD = (REPOSITORY / "hack" / "control-plane" / "go.mod").read_text()
 MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
 
@@ -33,9 +34,14 @@ def program(name: str, origin: str) -> str:
     return f"#!/bin/sh\necho {name} of {origin}\n"
 
 
-def run(cache: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(cache: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(BINARIES)], env=settings(cache, **environment), check=False, capture_output=True, text=True, timeout=60
+        [str(BINARIES), *words],
+        env=settings(cache, **environment),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
@@ -57,7 +63,7 @@ def releases(tmp_path: Path) -> Path:
     root = tmp_path / "releases"
     binaries = root / version_of("k8s.io/kubernetes") / "bin" / "linux" / MACHINE
     binaries.mkdir(parents=True)
-    for name in PROGRAMS[1:]:
+    for name in (*PROGRAMS[1:], *NODE_PROGRAMS):
         (binaries / name).write_text(program(name, "a release"))
         (binaries / f"{name}.sha256").write_text(hashlib.sha256((binaries / name).read_bytes()).hexdigest())
     etcd_version = version_of("go.etcd.io/etcd/server/v3")
@@ -116,6 +122,16 @@ def test_programs_come_from_the_releases_and_are_kept(tmp_path: Path, served: di
 
     again = run(tmp_path / "cache")  # no releases any more
     assert (again.stdout, again.stderr) == (done.stdout, "")
+
+
+def test_what_only_a_node_needs_is_fetched_for_a_node(tmp_path: Path, served: dict[str, str]) -> None:
+    for_tests = run(tmp_path / "cache", **served).stdout.strip()
+    assert not any((Path(for_tests) / name).exists() for name in NODE_PROGRAMS)
+
+    for_a_node = run(tmp_path / "cache", "node", **served).stdout.strip()
+
+    assert all((Path(for_a_node) / name).exists() for name in (*PROGRAMS, *NODE_PROGRAMS))
+    assert run(tmp_path / "cache").stdout.strip() == for_tests  # tests go on with what they had
 
 
 def test_a_program_that_is_not_what_the_release_says_is_refused(

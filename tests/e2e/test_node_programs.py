@@ -1,0 +1,25 @@
+"""The node's own programs, by their own tests."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from support.control_plane import REPOSITORY
+
+pytestmark = pytest.mark.e2e
+
+
+def test_what_a_policy_says_is_what_the_firewall_is_told() -> None:
+    if not shutil.which("go"):
+        pytest.skip("go is not installed: get it from https://go.dev/dl/")
+    done = subprocess.run(
+        ["go", "test", "./policies"],
+        cwd=REPOSITORY / "hack" / "node" / "programs",
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
