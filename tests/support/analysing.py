@@ -6,6 +6,7 @@ are made by the operator's own `next_status`, digests by the contract's own func
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from fineline_operator.analyses.decision import Decision, Look, Told
 from fineline_operator.analyses.observed import AnalysisJob, AnalysisSeen, Asked, Listed, Observed, ResultsSeen
 from fineline_operator.analyses.outcome import next_status
 from fineline_operator.evaluations.observed import PodsSeen
+from fineline_operator.jobs.analysis_job import Inputs
 from fineline_operator.jobs.names import analysis_job_name
 from fineline_operator.telling.subject import Subject
 
@@ -82,15 +84,15 @@ def results(found: Listed, **values: Any) -> ResultsSeen:
     return ResultsSeen(**{**usual, **values})
 
 
-def job_name(commits: str = "c1", settings: str = "s1", template: str = "t1") -> str:
-    return analysis_job_name(SUBJECT.name, SUBJECT.uid, commits, settings, template)
+def job_name(commits: str = "c1", settings: str = "s1", template: str = "t1", occasion: str = "") -> str:
+    return analysis_job_name(SUBJECT.name, SUBJECT.uid, commits, settings, template, occasion)
 
 
 def job(
     commits: str = "c1", *, made: float = 0, ended: float | None = None, failed: bool = False, **values: Any
 ) -> AnalysisJob:
     """The Job of these results: running, or ended after so many seconds."""
-    name = job_name(commits, values.get("settings_digest", "s1"))
+    name = job_name(commits, values.get("settings_digest", "s1"), occasion=values.get("occasion", ""))
     usual: dict[str, Any] = {
         "name": name, "uid": f"uid-{name}", "created": after(made), "deleting": False, "suspended": False,
         "ready": 1 if ended is None else 0, "finished": "" if ended is None else "Failed" if failed else "Complete",
@@ -119,13 +121,19 @@ class Pod:
 
 @dataclass
 class World:
-    """Plays on from look to look. `commits` are the seconds at which results come; the store's clock is `skew` seconds
-    ahead. Results wake the operator where `woken`; `seconds_of` and `fails` say how the n-th Job goes."""
+    """Plays on from look to look. `commits` are the seconds at which results come, and `lost` those at which some of
+    them go again, by their number; the store's clock is `skew` seconds ahead, the operator's `ahead`. Results wake the
+    operator where `woken`; a listing takes `listing_seconds`; `seconds_of` and `fails` say how the n-th Job goes, and
+    what they publish is of other results where the pods read `reads_elsewhere`."""
 
     commits: Sequence[float]
+    lost: dict[int, float] = field(default_factory=dict)
     debounce: int = 120
     max_wait: int = 1800
     skew: float = 0.0
+    ahead: float = 0.0
+    listing_seconds: float = 0.0
+    reads_elsewhere: bool = False
     woken: bool = True
     seconds_of: Callable[[int], float] = lambda _: 40.0
     fails: Callable[[int], bool] = lambda _: False
@@ -135,6 +143,7 @@ class World:
     settings: str = "s1"
     status: TrajectoryAnalysisStatus = field(default_factory=TrajectoryAnalysisStatus)
     latest: AnalysisManifest | None = None
+    published_at: datetime | None = None
     jobs: list[AnalysisJob] = field(default_factory=list)
     pods: list[Pod] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
@@ -143,6 +152,7 @@ class World:
     listings: list[float] = field(default_factory=list)
     memory: ResultsSeen | None = None
     due: float = 0.0
+    again_after: float = 0.0
 
     def run(self, until: float, *, disturbances: Sequence[tuple[float, Callable[[World], None]]] = ()) -> World:
         """Looks whenever it would, until then. Each disturbance comes at its time, before the look of that moment."""
@@ -163,7 +173,7 @@ class World:
     def look(self, *, dies: bool = False) -> None:
         """One look of the operator; `dies` ends it before it writes the status."""
         told = observed(
-            self.now,
+            self.now + self.ahead,
             analysis=seen(
                 self.status, generation=self.generation, suspend=self.suspend, debounceSeconds=self.debounce,
                 maxWaitSeconds=self.max_wait,
@@ -176,13 +186,14 @@ class World:
         gone = {action.uid for action in decision.delete}
         self.jobs = [one for one in self.jobs if one.uid not in gone]
         again = decision.again_after if decision.again_after is not None else 300.0
+        self.again_after = again
         self.due = self.now + max(min(again, 300.0), 0.01)
         if dies:
             self.restart()
             return
         self.events += decision.events
         assert decision.status is not None
-        self.status = next_status(told.analysis, decision.status, after(self.now)) or self.status
+        self.status = next_status(told.analysis, decision.status, after(self.now + self.ahead)) or self.status
 
     def restart(self) -> None:
         """The operator forgets all that it only remembered, and looks at once."""
@@ -194,6 +205,15 @@ class World:
         self.jobs = [one for one in self.jobs if one.uid not in running]
         self.pods = [pod for pod in self.pods if pod.job.uid not in running]
         self.due = self.now
+
+    def delete_analyses(self) -> None:
+        """Somebody deletes what lies under `analyses/`."""
+        self.latest, self.published_at, self.due = None, None, self.now
+
+    def put_older_analysis(self) -> None:
+        """A program that listed less, and was slow, puts its own analysis over the newest."""
+        self.latest = manifest("older", self.settings, listed_at=-1)
+        self.published_at, self.due = after(self.now), self.now
 
     def edit(self, **values: Any) -> None:
         """The spec is edited."""
@@ -215,13 +235,13 @@ class World:
                     self.memory = taken_up(
                         told, told.results if isinstance(told.results, ResultsSeen) else None, self._listed(told)
                     )
-                    told = replace(told, results=self.memory, looked=True)
+                    told = replace(told, now=after(self.now + self.ahead), results=self.memory, looked=True)
                 case Look.PODS:
                     told = replace(told, pods=PodsSeen((), 0))
                 case Look.LAST_WORDS:
                     told = replace(told, last_words="it ran out of luck")
                 case None if decision.create is not None:
-                    told = replace(told, jobs=(*told.jobs, self._made(decision.create.inputs.commits_digest)))
+                    told = replace(told, jobs=(*told.jobs, self._made(decision.create.inputs)))
                 case None:
                     return decision
         raise AssertionError("no decision")
@@ -232,15 +252,21 @@ class World:
         since = max(filter(None, (self.latest.listed_at if self.latest else None, tried)), default=None)
         there = [(name, after(at + self.skew)) for name, at in self._names(self.now)]
         new = [modified for _, modified in there if since is None or modified > since]
+        began = self.now
+        self.now += self.listing_seconds
         return Listed(
-            scope=(RESULTS, ()), at=after(self.now), seconds=0.0, commits=len(there),
+            scope=(RESULTS, ()), at=after(began + self.ahead), seconds=self.listing_seconds, commits=len(there),
             digest=self._digest(frozenset(name for name, _ in there)),
             newest=max((modified for _, modified in there), default=None), oldest=min(new, default=None),
-            latest=self.latest,
+            latest=self.latest, published_at=self.published_at,
         )  # fmt: skip
 
     def _names(self, until: float) -> list[tuple[str, float]]:
-        return [(f"commit-{number}", at) for number, at in enumerate(self.commits) if at <= until]
+        return [
+            (f"commit-{number}", at)
+            for number, at in enumerate(self.commits)
+            if at <= until and self.lost.get(number, math.inf) > until
+        ]
 
     def _digest(self, names: frozenset[str]) -> str:
         digest = CommitsDigest()
@@ -248,13 +274,16 @@ class World:
             digest.add(StoredObject(name, 1, "", START))
         return digest.hexdigest()
 
-    def _made(self, commits: str) -> AnalysisJob:
+    def _made(self, inputs: Inputs) -> AnalysisJob:
         """The API server takes one Job of a name, and the Job controller makes its pod."""
         assert not any(not one.finished for one in self.jobs), "two Jobs at once"
         number = len(self.starts)
-        name = job_name(commits, self.settings, f"t{self.generation}")
+        name = job_name(inputs.commits_digest, self.settings, f"t{self.generation}", inputs.occasion)
         assert name not in {one.name for one in self.jobs}, "a Job was made twice"
-        made = job(commits, made=self.now, name=name, uid=f"uid-{number}", settings_digest=self.settings)
+        made = job(
+            inputs.commits_digest, made=self.now, name=name, uid=f"uid-{number}", settings_digest=self.settings,
+            occasion=inputs.occasion, attempt=inputs.attempt,
+        )  # fmt: skip
         self.jobs.append(made)
         self.starts.append(self.now)
         seconds = self.seconds_of(number)
@@ -275,11 +304,12 @@ class World:
                 names = frozenset(name for name, _ in listed)
                 self.analysed.append((pod.lists_at, names))
                 self.latest = manifest(
-                    self._digest(names),
+                    "elsewhere" if self.reads_elsewhere else self._digest(names),
                     pod.job.settings_digest,
                     commits=len(names),
                     listed_at=max(at for _, at in listed) + self.skew,
                 )
+                self.published_at = after(pod.ends_at)
 
     def _job(self, uid: str) -> AnalysisJob:
         """The Job as it is; one that is gone counts as ended."""

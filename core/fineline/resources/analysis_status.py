@@ -17,8 +17,14 @@ class RunVerdict(StatusModel):
     """What is said of one run."""
 
     run: str = Field(description="The run, with its branch where it has several.")
-    state: str = Field(description="improving, slowing, plateaued, regressing, unstable, or too early to tell.")
-    since: datetime | None = Field(None, description="When this state was first told.")
+    state: str = Field(
+        description="improving, too early to tell, cannot say, slowing, plateaued, regressing, or unstable."
+    )
+    since: datetime | None = Field(
+        None,
+        description="When this state was first told; of a run that was not among the verdicts here before and had it "
+        "already: when the analysis before was published.",
+    )
     message: Message = Field("", description="The fact that decided it.")
 
 
@@ -28,7 +34,11 @@ class LastRun(StatusModel):
     job_name: str = Field(description="Its Job.")
     start_time: datetime | None = Field(None, description="When the Job was made.")
     completion_time: datetime | None = Field(None, description="When it ended.")
-    commits: int = Field(0, description="Results that it is made from.")
+    commits: int = Field(
+        0,
+        description="Results that the analysis is made from, without those that were left out; where none came of it, "
+        "those that were there.",
+    )
 
 
 class TrajectoryAnalysisStatus(StatusModel):
@@ -51,6 +61,9 @@ class TrajectoryAnalysisStatus(StatusModel):
         (),
         description=f"The first {MAX_LEFT_OUT} results that could not be read, each with the reason; the others were.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    published_at: datetime | None = Field(
+        None, description="When the newest analysis was published, by its pod's clock."
     )
     job_name: str | None = Field(None, description="The Job that runs now.")
     last_run: LastRun | None = Field(None, description="The newest analysis that came to its end.")

@@ -15,15 +15,26 @@ from fineline.resources.analysis_reasons import AnalysisEvent, AnalysisReason
 from fineline_operator.analyses import conditions, outcome
 from fineline_operator.analyses.conditions import Conditions
 from fineline_operator.analyses.decision import CreateJob, Decision, DeleteJob, Look, StatusWanted, Told
-from fineline_operator.analyses.failing import Tried, event_of, is_told, message_of, tried_before
+from fineline_operator.analyses.failing import (
+    Tried,
+    attempt_of,
+    event_of,
+    is_told,
+    message_of,
+    occasion_of,
+    tried_before,
+)
 from fineline_operator.analyses.observed import AnalysisJob, Asked, Listed, Observed, ResultsSeen
-from fineline_operator.analyses.waiting import LIST_SECONDS, due, latest_start, rest_seconds, seen_again
+from fineline_operator.analyses.waiting import LIST_SECONDS, due, latest_start, next_listing, rested, seen_again
 from fineline_operator.evaluations import wording
 from fineline_operator.evaluations.observed import NotLooked, PodsSeen
 from fineline_operator.jobs.analysis_job import Inputs
 from fineline_operator.telling.events import event, warning
 from fineline_operator.telling.problems import STUCK_SECONDS, Problem
 from fineline_operator.telling.words import counted
+
+_SUSPENDED = "spec.suspend is true: no analysis starts until it is false."
+_RESUMED = "spec.suspend is false: analyses start again."
 
 
 def decide(observed: Observed) -> Decision:
@@ -79,8 +90,8 @@ def _is_new(observed: Observed, listed: Listed) -> bool:
 def _judge(observed: Observed, spec: TrajectoryAnalysisSpec, asked: Asked, results: ResultsSeen) -> Decision:
     listed = results.listed
     tried = tried_before(observed, listed)
-    idle = LIST_SECONDS if observed.looked else max(rest_seconds(listed) - _seconds_since(observed, listed), 0.0)
-    if not listed.commits:
+    idle = LIST_SECONDS if observed.looked else _seconds_until(observed, rested(listed))
+    if not listed.commits or (_is_analysed(listed, asked) and listed.latest is not None and not listed.latest.commits):
         message = "There are no results of its runs yet: it runs when there are."
         return _told(observed, spec, conditions.told(AnalysisReason.NO_RESULTS, message), again_after=idle)
     if _is_analysed(listed, asked):
@@ -89,15 +100,24 @@ def _judge(observed: Observed, spec: TrajectoryAnalysisSpec, asked: Asked, resul
     if tried is not None:
         return _failed(observed, spec, tried, idle)
     when = _due(observed, spec, results)
-    if observed.now >= when and not spec.suspend:
-        return Decision(
-            create=CreateJob(Inputs(asked.results_uri, listed.commits, listed.digest, asked.settings_digest))
-        )
-    wait = (when - observed.now).total_seconds()
+    if observed.looked and observed.now >= when and not spec.suspend:
+        return Decision(create=CreateJob(_inputs(observed, asked, listed)))
+    wait = _seconds_until(observed, next_listing(results, spec, when))
     newest = _newest(observed)
     if newest is not None and newest.finished == "Failed":
         return _failed(observed, spec, Tried(newest.name, newest), wait)
     return _told(observed, spec, conditions.told(AnalysisReason.DEBOUNCING, _waits(spec, results)), again_after=wait)
+
+
+def _inputs(observed: Observed, asked: Asked, listed: Listed) -> Inputs:
+    return Inputs(
+        results_uri=asked.results_uri,
+        commits=listed.commits,
+        commits_digest=listed.digest,
+        settings_digest=asked.settings_digest,
+        occasion=occasion_of(observed, listed),
+        attempt=attempt_of(observed, asked, listed),
+    )
 
 
 def _failed(observed: Observed, spec: TrajectoryAnalysisSpec, tried: Tried, again_after: float) -> Decision:
@@ -127,7 +147,7 @@ def _running(observed: Observed, spec: TrajectoryAnalysisSpec, job: AnalysisJob)
         else:
             trouble, again_after = _trouble(observed, job, observed.pods), observed.trouble_seconds
     status = StatusWanted(conditions.running(job, trouble), job_name=job.name)
-    events: list[Told] = []
+    events = list(_turns(observed, spec)) if not spec.suspend else []
     if observed.analysis.status.job_name != job.name:
         what = counted(job.commits, "result")
         events.append(Told(event(AnalysisEvent.JOB_CREATED, f"The Job {job.name} analyses {what}."), job.uid))
@@ -143,16 +163,17 @@ def _trouble(observed: Observed, job: AnalysisJob, pods: PodsSeen) -> str:
 
 
 def _problem(observed: Observed, problem: Problem) -> Decision:
-    running = observed.running
+    running, spec = observed.running, observed.analysis.spec
     said = conditions.of_problem(problem)
     status = StatusWanted(said, job_name=running.name if running is not None else None)
+    turns = _turns(observed, spec) if spec is not None and not spec.suspend else ()
     if not problem.lasting:
-        return Decision(status=status, backoff=True)
+        return Decision(status=status, events=turns, backoff=True)
     there = observed.analysis.status.condition("Stalled")
     stalled = next(item for item in said if item.type == "Stalled")
-    events: tuple[Told, ...] = ()
+    events = turns
     if there is None or (there.status, there.reason) != (stalled.status, stalled.reason):
-        events = (Told(warning(problem.reason, stalled.message), str(observed.analysis.generation)),)
+        events = (*turns, Told(warning(problem.reason, stalled.message), str(observed.analysis.generation)))
     return Decision(status=status, events=events, again_after=STUCK_SECONDS)
 
 
@@ -166,28 +187,35 @@ def _told(
 ) -> Decision:
     """The status and the events where no Job runs. `spec.suspend` goes before what is said otherwise; `failed` is the
     Job that came to nothing, however it ended."""
-    seen = observed.analysis
-    latest = observed.results.listed.latest if isinstance(observed.results, ResultsSeen) else None
+    listed = observed.results.listed if isinstance(observed.results, ResultsSeen) else None
+    latest = listed.latest if listed is not None else None
+    previous = listed.previous if listed is not None else {}
     newest = _newest(observed)
-    was_suspended = _shown(observed) == AnalysisReason.SUSPENDED
-    turns: list[Told] = list(outcome.events(observed, latest))
+    events = list(outcome.events(observed, latest, previous))
     if newest is not None and (newest.finished == "Failed" or newest == failed):
-        turns += event_of(observed, newest, _unreadable(observed))
-    occasion = str(seen.generation)
+        events += event_of(observed, newest, _unreadable(observed))
     if spec.suspend:
-        message = "spec.suspend is true: no analysis starts until it is false."
-        said, again_after = conditions.told(AnalysisReason.SUSPENDED, message), None
-        if not was_suspended:
-            turns.append(Told(event(AnalysisEvent.SUSPENDED, message), occasion))
-    elif was_suspended:
-        turns.append(Told(event(AnalysisEvent.RESUMED, "spec.suspend is false: analyses start again."), occasion))
+        said, again_after = conditions.told(AnalysisReason.SUSPENDED, _SUSPENDED), None
+    occasion = occasion_of(observed, listed) if listed is not None else ""
     status = StatusWanted(
         said,
-        last_run=outcome.last_run(seen.status, newest, latest),
+        last_run=outcome.last_run(observed.analysis.status, newest, latest, occasion),
         latest=latest,
+        published_at=listed.published_at if listed is not None else None,
         report=outcome.report_uri(observed, latest),
+        previous=previous,
     )
-    return Decision(delete=_beyond(observed, spec), status=status, events=tuple(turns), again_after=again_after)
+    events += _turns(observed, spec)
+    return Decision(delete=_beyond(observed, spec), status=status, events=tuple(events), again_after=again_after)
+
+
+def _turns(observed: Observed, spec: TrajectoryAnalysisSpec) -> tuple[Told, ...]:
+    """That a person stopped it, or let it go on: told until the status shows it."""
+    was_suspended = _shown(observed) == AnalysisReason.SUSPENDED
+    if spec.suspend == was_suspended:
+        return ()
+    turn = event(AnalysisEvent.SUSPENDED, _SUSPENDED) if spec.suspend else event(AnalysisEvent.RESUMED, _RESUMED)
+    return (Told(turn, str(observed.analysis.generation)),)
 
 
 def _must_list(observed: Observed, spec: TrajectoryAnalysisSpec, asked: Asked, results: ResultsSeen) -> bool:
@@ -197,16 +225,26 @@ def _must_list(observed: Observed, spec: TrajectoryAnalysisSpec, asked: Asked, r
         return False
     if listed.scope != asked.scope or not _is_after(observed.ended, results):
         return True
+    if observed.now < listed.at:
+        return True  # the clock went back: how old the listing is can't be told
     if _is_new(observed, listed):
-        return not spec.suspend and observed.now >= _due(observed, spec, results)
-    return _seconds_since(observed, listed) >= rest_seconds(listed)
+        when = _due(observed, spec, results)
+        # What a person asks for anew is looked at at once; what comes of it is known then.
+        again = when if _is_known(observed, listed) else next_listing(results, spec, when)
+        return not spec.suspend and observed.now >= again
+    return observed.now >= rested(listed)
 
 
 def _due(observed: Observed, spec: TrajectoryAnalysisSpec, results: ResultsSeen) -> datetime:
-    """Now, where the results are those of an earlier analysis or try: a person changed what is asked for."""
-    digest, latest = results.listed.digest, results.listed.latest
-    known = {job.commits_digest for job in observed.ended} | ({latest.commits_digest} if latest is not None else set())
-    return observed.now if digest in known else due(results, spec)
+    return observed.now if _is_known(observed, results.listed) else due(results, spec)
+
+
+def _is_known(observed: Observed, listed: Listed) -> bool:
+    """Whether the results are those of the newest analysis or try: a person changed what is asked for, or took away
+    what came of it."""
+    newest, latest = _newest(observed), listed.latest
+    known = {newest.commits_digest if newest is not None else "", latest.commits_digest if latest is not None else ""}
+    return listed.digest in known
 
 
 def _is_analysed(listed: Listed, asked: Asked) -> bool:
@@ -247,5 +285,6 @@ def _shown(observed: Observed) -> str:
     return ready.reason if ready is not None else ""
 
 
-def _seconds_since(observed: Observed, listed: Listed) -> float:
-    return (observed.now - listed.at).total_seconds()
+def _seconds_until(observed: Observed, when: datetime) -> float:
+    """Not longer than what is looked at anyway: clocks jump."""
+    return min(max((when - observed.now).total_seconds(), 0.0), LIST_SECONDS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 
 from fineline.resources.analysis_status import LastRun
@@ -45,13 +47,18 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class StatusWanted:
-    """The status as it should read. None keeps what is there, but for `job_name`: None is no Job that runs."""
+    """The status as it should read. None keeps what is there, but for `job_name`: None is no Job that runs.
+
+    `latest` was published `published_at` and has its report at `report`; `previous` as in `Listed`.
+    """
 
     conditions: tuple[ConditionWanted, ...]
     job_name: str | None = None
     last_run: LastRun | None = None
     latest: AnalysisManifest | None = None
+    published_at: datetime | None = None
     report: str = ""
+    previous: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class AnalysisJob:
-    """A Job of the analysis. `commits` and the digests are those of the results that it was made for."""
+    """A Job of the analysis. `commits` and the digests are those of the results that it was made for, `occasion` and
+    `attempt` as in `Inputs`."""
 
     name: str
     uid: str
@@ -66,6 +67,8 @@ class AnalysisJob:
     commits: int
     commits_digest: str
     settings_digest: str
+    occasion: str = ""
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,9 @@ class Listed:
     """One listing of the commits of `scope`, begun `at` and done in `seconds`, and the newest analysis at that time.
 
     `newest` is the newest modification, `oldest` the oldest after the newest analysis; both by the store's clock.
-    `unreadable` says why the newest analysis can't be read.
+    `published_at` is when the newest analysis was published, `unreadable` says why it can't be read. `previous` has the
+    states of all runs by the analysis that the status tells of, where that is another one and the status has not room
+    for all.
     """
 
     scope: tuple[str, tuple[str, ...]]
@@ -84,7 +89,9 @@ class Listed:
     newest: datetime | None
     oldest: datetime | None
     latest: AnalysisManifest | None
+    published_at: datetime | None = None
     unreadable: str = ""
+    previous: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from fineline.resources.analysis_reasons import AnalysisEvent
@@ -46,19 +46,32 @@ def worst(latest: AnalysisManifest) -> str | None:
     return min((verdict.state for verdict in latest.verdicts), key=severity, default=None)
 
 
-def counts(latest: AnalysisManifest) -> dict[str, int]:
+def counts(run_states: Iterable[str]) -> dict[str, int]:
     """How many runs have each state; those of a word that is not known count as `other`."""
-    found = Counter(item.state if item.state in WORST_FIRST else OTHER for item in latest.verdicts)
+    found = Counter(state if state in WORST_FIRST else OTHER for state in run_states)
     return {state: found[state] for state in STATES}
 
 
+def states_of(manifest: AnalysisManifest) -> dict[str, str]:
+    """The states of its runs, both in the words of a status."""
+    return {item.run: item.state for item in _verdicts(manifest)}
+
+
+def untold(status: TrajectoryAnalysisStatus) -> str:
+    """The digest of the analysis that the status tells of, where it may have no room for all that this says; else
+    nothing."""
+    return (status.inputs_digest or "") if len(status.verdicts) >= MAX_VERDICTS else ""
+
+
 def last_run(
-    status: TrajectoryAnalysisStatus, job: AnalysisJob | None, latest: AnalysisManifest | None
+    status: TrajectoryAnalysisStatus, job: AnalysisJob | None, latest: AnalysisManifest | None, occasion: str
 ) -> LastRun | None:
-    """The newest Job that has ended; None keeps what is there."""
+    """The newest Job that has ended; None keeps what is there. Where the `occasion` is still the one that the Job was
+    made on, nothing came of it."""
     if job is None or (status.last_run is not None and status.last_run.job_name == job.name):
         return None
-    made = latest is not None and job.finished == "Complete" and latest.settings_digest == job.settings_digest
+    made = job.finished == "Complete" and job.occasion != occasion
+    made = made and latest is not None and latest.settings_digest == job.settings_digest
     return LastRun(
         job_name=job.name,
         start_time=job.created,
@@ -67,16 +80,19 @@ def last_run(
     )
 
 
-def events(observed: Observed, latest: AnalysisManifest | None) -> tuple[Told, ...]:
-    """The report, what it changes, and what it leaves out: told until the status shows that analysis."""
+def events(observed: Observed, latest: AnalysisManifest | None, previous: Mapping[str, str]) -> tuple[Told, ...]:
+    """The report, what it changes, and what it leaves out: told until the status shows that analysis. `previous` as in
+    `Listed`. That there are no results yet is no news."""
     status = observed.analysis.status
     if latest is None or status.inputs_digest == _cut(latest.digest, _LONGEST_WORD):
         return ()
     report = report_uri(observed, latest)
     state = worst(latest)
     judged = f", the worst is {state}" if state is not None else ""
-    found = [event(AnalysisEvent.REPORT_PUBLISHED, f"{counted(latest.runs, 'run')}{judged}: {report}")]
-    before = {verdict.run: verdict.state for verdict in status.verdicts}
+    found = []
+    if latest.commits:
+        found.append(event(AnalysisEvent.REPORT_PUBLISHED, f"{counted(latest.runs, 'run')}{judged}: {report}"))
+    before = {**previous, **{verdict.run: verdict.state for verdict in status.verdicts}}
     changes = [item for item in _verdicts(latest) if before.get(item.run, item.state) != item.state]
     for item in changes[:MOST_CHANGES]:
         worse = severity(item.state) < severity(before[item.run])
@@ -86,7 +102,8 @@ def events(observed: Observed, latest: AnalysisManifest | None) -> tuple[Told, .
         message = f"{counted(len(changes) - MOST_CHANGES, 'further verdict')} changed: see the report."
         found.append(event(AnalysisEvent.VERDICT_CHANGED, message))
     if latest.left_out:
-        message = f"{counted(len(latest.left_out), 'result')} could not be read, such as: {latest.left_out[0]}"
+        left_out = max(latest.left_out_count, len(latest.left_out))
+        message = f"{counted(left_out, 'result')} could not be read, such as: {latest.left_out[0]}"
         found.append(event(AnalysisEvent.RESULTS_LEFT_OUT, sentence(message)))
     return tuple(Told(item, latest.digest) for item in found)
 
@@ -106,7 +123,8 @@ def next_status(seen: AnalysisSeen, wanted: StatusWanted, now: datetime) -> Traj
         told |= {
             "runs": latest.runs,
             "worst": _cut(worst(latest) or "", _LONGEST_WORD) or None,
-            "verdicts": _since(before, _verdicts(latest)[:MAX_VERDICTS], moment),
+            "verdicts": _since(before, _verdicts(latest)[:MAX_VERDICTS], moment, wanted.previous),
+            "published_at": _to_the_second(wanted.published_at),
             "report": _cut(wanted.report, _LONGEST_MESSAGE),
             "inputs_digest": _cut(latest.digest, _LONGEST_WORD),
             "left_out": tuple(_cut(text, _LONGEST_MESSAGE) for text in latest.left_out[:MAX_LEFT_OUT]),
@@ -128,12 +146,17 @@ def _verdicts(latest: AnalysisManifest) -> list[RunVerdict]:
 
 
 def _since(
-    before: TrajectoryAnalysisStatus, verdicts: Iterable[RunVerdict], moment: datetime
+    before: TrajectoryAnalysisStatus, verdicts: Iterable[RunVerdict], moment: datetime, previous: Mapping[str, str]
 ) -> tuple[RunVerdict, ...]:
-    """A state that stays keeps the time when it was first told."""
-    since = {(verdict.run, verdict.state): verdict.since for verdict in before.verdicts}
+    """A state that stays keeps the time when it was first told, or as much of it as is known."""
+    since = dict.fromkeys(previous.items(), before.published_at)
+    since |= {(verdict.run, verdict.state): verdict.since for verdict in before.verdicts}
     return tuple(item.model_copy(update={"since": since.get((item.run, item.state)) or moment}) for item in verdicts)
 
 
 def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _to_the_second(at: datetime | None) -> datetime | None:
+    return at.replace(microsecond=0) if at is not None else None

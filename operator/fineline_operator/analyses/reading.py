@@ -17,8 +17,10 @@ from fineline_operator.api import Api, NotFound
 from fineline_operator.evaluations.observed import PodsSeen
 from fineline_operator.jobs import job_seen, pod_projection, pods_seen
 from fineline_operator.jobs.analysis_job import (
+    ATTEMPT_ANNOTATION,
     COMMITS_ANNOTATION,
     COMMITS_DIGEST_ANNOTATION,
+    OCCASION_ANNOTATION,
     SETTINGS_DIGEST_ANNOTATION,
     analysis_template,
     digest_of_template,
@@ -141,7 +143,6 @@ def analysis_job(body: Mapping[str, Any]) -> AnalysisJob:
     status = body.get("status") or {}
     endings = (item for item in status.get("conditions") or () if job.finished and item.get("type") == job.finished)
     ending: Mapping[str, Any] = next(endings, {})
-    commits = str(annotations.get(COMMITS_ANNOTATION) or "")
     return AnalysisJob(
         name=job.name,
         uid=job.uid,
@@ -152,7 +153,14 @@ def analysis_job(body: Mapping[str, Any]) -> AnalysisJob:
         finished=job.finished,
         ended=moment(status.get("completionTime") or ending.get("lastTransitionTime")),
         message=job.finished_message,
-        commits=int(commits) if commits.isascii() and commits.isdecimal() and len(commits) < 13 else 0,
+        commits=_number(annotations.get(COMMITS_ANNOTATION), 0),
         commits_digest=str(annotations.get(COMMITS_DIGEST_ANNOTATION) or ""),
         settings_digest=str(annotations.get(SETTINGS_DIGEST_ANNOTATION) or ""),
+        occasion=str(annotations.get(OCCASION_ANNOTATION) or ""),
+        attempt=_number(annotations.get(ATTEMPT_ANNOTATION), 1),
     )
+
+
+def _number(annotation: object, otherwise: int) -> int:
+    text = str(annotation or "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 13 else otherwise

@@ -12,7 +12,7 @@ from fineline_operator.analyses.decide import decide, last_try, taken_up
 from fineline_operator.analyses.decision import CreateJob, Decision, Look
 from fineline_operator.analyses.listing import Listing
 from fineline_operator.analyses.observed import AnalysisSeen, Asked, Observed, ResultsSeen
-from fineline_operator.analyses.outcome import counts
+from fineline_operator.analyses.outcome import counts, untold
 from fineline_operator.analyses.reading import Reader
 from fineline_operator.api import Api
 from fineline_operator.jobs.analysis_job import analysis_name
@@ -71,8 +71,14 @@ class AnalysisReconciler:
             metrics.ANALYSES.labels("published").inc(AnalysisEvent.REPORT_PUBLISHED in told)
             metrics.ANALYSES.labels("failed").inc(AnalysisEvent.ANALYSIS_FAILED in told)
         if status.latest is not None:
-            self._told[subject.uid] = (subject.namespace, subject.name)
-            metrics.tell_verdicts(subject.namespace, subject.name, counts(status.latest))
+            states = [one.state for one in status.latest.verdicts]
+        elif subject.uid not in self._told and seen.status.verdicts:
+            # After a start, until the newest analysis is read: an alert must not end because nobody can read it.
+            states = [one.state for one in seen.status.verdicts]
+        else:
+            return
+        self._told[subject.uid] = (subject.namespace, subject.name)
+        metrics.tell_verdicts(subject.namespace, subject.name, counts(states))
 
 
 class _OneLook:
@@ -128,7 +134,8 @@ class _OneLook:
             raise RuntimeError(f"{self._key}: a listing was asked for without a spec")
         # Threads of its own: a listing may take minutes, and nobody else who wants the same bucket waits for it.
         lane = f"{self._own.world.lane_of(self._key)}/analyses"
-        listed = await self._own.listing.listed(lane, analysis_name(subject), asked, last_try(self._observed))
+        told = untold(self.seen.status)
+        listed = await self._own.listing.listed(lane, analysis_name(subject), asked, last_try(self._observed), told)
         now = datetime.now(UTC)
         if isinstance(listed, Problem):
             return replace(self._observed, now=now, results=listed, looked=True)

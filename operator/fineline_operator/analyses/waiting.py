@@ -12,15 +12,16 @@ LIST_SECONDS = 300.0
 """Without any event the results are listed so often: they may also come from elsewhere."""
 
 LEAST_LIST_SECONDS = 10.0
-"""Never sooner again than this, however many events there are,"""
+"""After a listing there is a pause of this at least, however many events there are,"""
 
 LISTING_SHARE = 20
-"""nor before so many times the seconds that the last listing took."""
+"""and of so many times the seconds that the listing took, up to LIST_SECONDS."""
 
 
 def seen_again(before: ResultsSeen | None, listed: Listed, after_job: str, *, was_new: bool) -> ResultsSeen:
     """What a listing adds to what was known. `was_new`: what was known before had results that no analysis has."""
-    if before is None or before.listed.scope != listed.scope:
+    # Times of a clock that went back since say nothing: all is as if it were seen for the first time.
+    if before is None or before.listed.scope != listed.scope or listed.at < before.listed.at:
         return ResultsSeen(listed, after_job, listed.at, None, listed.at, None)
     same = before.listed.digest == listed.digest
     return ResultsSeen(
@@ -50,6 +51,15 @@ def latest_start(results: ResultsSeen, spec: TrajectoryAnalysisSpec) -> datetime
     return oldest + timedelta(seconds=spec.max_wait_seconds)
 
 
-def rest_seconds(listed: Listed) -> float:
-    """How long nothing is listed again after this listing, where nothing was new in it."""
-    return min(max(LEAST_LIST_SECONDS, LISTING_SHARE * listed.seconds), LIST_SECONDS)
+def rested(listed: Listed) -> datetime:
+    """When the pause after this listing is over."""
+    pause = min(max(LEAST_LIST_SECONDS, LISTING_SHARE * listed.seconds), LIST_SECONDS)
+    return listed.at + timedelta(seconds=listed.seconds + pause)
+
+
+def next_listing(results: ResultsSeen, spec: TrajectoryAnalysisSpec, when: datetime) -> datetime:
+    """When results that no analysis has yet are listed again, for an analysis that is due at `when`: not within the
+    pause, unless the analysis starts then at the latest."""
+    latest = latest_start(results, spec)
+    after_the_pause = max(when, rested(results.listed))
+    return after_the_pause if results.listed.at >= latest else min(after_the_pause, latest)

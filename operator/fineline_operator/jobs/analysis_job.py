@@ -21,6 +21,8 @@ from fineline_operator.telling.subject import Subject
 COMMITS_ANNOTATION = f"{GROUP}/commits"
 COMMITS_DIGEST_ANNOTATION = f"{GROUP}/commits-digest"
 SETTINGS_DIGEST_ANNOTATION = f"{GROUP}/settings-digest"
+OCCASION_ANNOTATION = f"{GROUP}/occasion"
+ATTEMPT_ANNOTATION = f"{GROUP}/attempt"
 
 TRIES_AGAIN = 2
 """So often a pod that failed is replaced. One that is moved away counts for nothing."""
@@ -37,12 +39,18 @@ EXIT_FOR_GOOD = 2
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What an analysis is asked for, and the results that were there when it was. `commits` counts them."""
+    """What an analysis is asked for, and the results that were there when it was. `commits` counts them.
+
+    `occasion` names what was published before, so that results that return to an earlier set are analysed again.
+    `attempt` is 1, and one more with each Job that directly follows one of the same results which did not publish them.
+    """
 
     results_uri: str
     commits: int
     commits_digest: str
     settings_digest: str
+    occasion: str = ""
+    attempt: int = 1
 
 
 def analysis_name(subject: Subject) -> str:
@@ -91,11 +99,20 @@ def analysis_job_body(
     subject: Subject, inputs: Inputs, template: Mapping[str, Any], template_digest: str
 ) -> dict[str, Any]:
     """The Job as the API takes it: the same inputs, made in the same way, have the same name."""
-    name = analysis_job_name(subject.name, subject.uid, inputs.commits_digest, inputs.settings_digest, template_digest)
+    name = analysis_job_name(
+        subject.name,
+        subject.uid,
+        inputs.commits_digest,
+        inputs.settings_digest,
+        template_digest,
+        inputs.occasion,
+    )
     annotations = {
         COMMITS_ANNOTATION: str(inputs.commits),
         COMMITS_DIGEST_ANNOTATION: inputs.commits_digest,
         SETTINGS_DIGEST_ANNOTATION: inputs.settings_digest,
+        OCCASION_ANNOTATION: inputs.occasion,
+        ATTEMPT_ANNOTATION: str(inputs.attempt),
     }
     return {
         "apiVersion": "batch/v1",

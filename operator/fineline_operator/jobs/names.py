@@ -38,10 +38,12 @@ def job_name(name: str, uid: str, retry: str, plan_digest: str, slices: int) -> 
     return _name(name, _digest(uid, retry, plan_digest), "", MAX_LABEL - RANDOM_SUFFIX - len(largest))
 
 
-def analysis_job_name(name: str, uid: str, commits_digest: str, settings_digest: str, template_digest: str) -> str:
-    """The Job of an analysis of these results with these settings, its pods made in this way. They are called
-    `<job>-<5 characters>`."""
-    digest = _digest(uid, commits_digest, settings_digest, template_digest)
+def analysis_job_name(
+    name: str, uid: str, commits_digest: str, settings_digest: str, template_digest: str, occasion: str
+) -> str:
+    """The Job of an analysis of these results with these settings, its pods made in this way, on this occasion: what
+    was published before it. Its pods are called `<job>-<5 characters>`."""
+    digest = _digest(uid, commits_digest, settings_digest, template_digest, occasion)
     return _name(name, digest, "", MAX_LABEL - RANDOM_SUFFIX - 1)
 
 

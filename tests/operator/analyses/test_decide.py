@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,10 +11,13 @@ import pytest
 from fineline.resources.analysis_reasons import AnalysisReason
 from fineline.resources.analysis_status import LastRun, TrajectoryAnalysisStatus
 from fineline.resources.status import Condition
+from fineline.results.analyses import AnalysisManifest
 from fineline_operator.analyses.decide import decide
 from fineline_operator.analyses.decision import CreateJob, Decision, DeleteJob, Look
-from fineline_operator.analyses.observed import Observed
-from fineline_operator.analyses.outcome import next_status
+from fineline_operator.analyses.failing import occasion_of
+from fineline_operator.analyses.observed import Observed, ResultsSeen
+from fineline_operator.analyses.outcome import last_run, next_status, states_of, untold
+from fineline_operator.analyses.waiting import due, latest_start, seen_again
 from fineline_operator.evaluations.observed import PodsSeen, PodTrouble
 from fineline_operator.jobs.analysis_job import Inputs
 from fineline_operator.telling.problems import Problem
@@ -30,6 +33,7 @@ from support.analysing import (
     observed,
     results,
     seen,
+    spec,
 )
 
 KNOWN = results(listed())
@@ -244,12 +248,119 @@ def test_a_failed_one_stays_told_until_the_next_starts() -> None:
 def test_a_job_that_ended_well_without_its_analysis_is_told() -> None:
     done = job(ended=90)
     broken = "s3://evals/results/analyses/evals.sevens/latest.json: not an analysis's (truncated, or another program's)"
-    for unreadable, words in ((broken, "truncated"), ("", "settings.analysis.image")):
+    for unreadable, words in ((broken, "truncated"), ("", "There is no analysis in the store: see that settings.")):
         found = results(listed(at=100, unreadable=unreadable), after_job=done.uid)
         decision = decide(observed(100, jobs=(done,), results=found))
         assert shown(decision)[0] == "AnalysisFailed"
         assert words in message(decision)
         assert told(decision) == ["AnalysisFailed"]
+
+
+NEWER = manifest("c2")
+AT = after(50)
+
+
+def published_by(latest: AnalysisManifest, at: datetime = AT, **values: Any) -> ResultsSeen:
+    """Listed a minute later: results that are not those of what is published."""
+    return results(listed("c1", at=110, latest=latest, published_at=at), **values)
+
+
+def test_results_that_return_to_an_earlier_set_are_analysed_again() -> None:
+    first, second = job("c1", ended=10), job("c2", made=20, ended=50)
+    there = status("UpToDate", ran=second.name, inputs_digest=NEWER.digest, published_at=AT)
+    found = published_by(NEWER, after_job=second.uid)
+    case = observed(1e4, analysis=seen(there), jobs=(first, second), results=found, looked=True)
+    decision = decide(case)
+    assert decision.create is not None
+    name = job_name("c1", occasion=decision.create.inputs.occasion)
+    assert name not in {first.name, second.name}
+    failed = job("c1", made=1e4, ended=1e4 + 50, failed=True, occasion=decision.create.inputs.occasion)
+    assert failed.name == name
+    after_it = replace(found, after_job=failed.uid)
+    later = observed(2e4, analysis=seen(there), jobs=(failed, second), results=after_it, looked=True, last_words="no")
+    assert shown(decide(later))[0] == "AnalysisFailed", "it is not repeated while nothing else is published"
+    anew = published_by(NEWER, after(9e3), after_job=failed.uid)
+    assert decide(replace(later, results=anew)).create is not None
+
+
+def test_an_analysis_that_is_deleted_is_made_again_each_time() -> None:
+    done = job("c1", ended=10)
+    names = {done.name}
+    for published in (AT, after(9000)):
+        there = status("UpToDate", ran=done.name, inputs_digest="c1-s1", published_at=published)
+        gone = results(listed("c1", at=1e4), after_job=done.uid)
+        decision = decide(observed(1e4, analysis=seen(there), jobs=(done,), results=gone, looked=True))
+        assert decision.create is not None
+        names.add(job_name("c1", occasion=decision.create.inputs.occasion))
+    assert len(names) == 3
+
+
+def test_an_analysis_that_another_one_is_put_over_is_made_again_once() -> None:
+    overwritten = published_by(manifest("older"), after_job=job().uid)
+    decision = decide(observed(200, jobs=(job(ended=90),), results=overwritten, looked=True))
+    assert decision.create is not None
+    assert decision.create.inputs.attempt == 2
+    second = job(ended=150, occasion=decision.create.inputs.occasion, attempt=2)
+    again = published_by(manifest("older"), after(149), after_job=second.uid)
+    decision = decide(observed(200, jobs=(second,), results=again, looked=True))
+    assert shown(decision)[0] == "AnalysisFailed"
+    assert "is of other results" in message(decision)
+    assert "nobody else writes there" in message(decision)
+    edited = observed(200, jobs=(second,), results=again, looked=True, asked=asked(template="t2"))
+    assert decide(edited).create is not None
+
+
+def test_of_a_job_that_published_nothing_the_results_that_were_there_are_told() -> None:
+    older = manifest("c0", commits=7)
+    found = published_by(older)
+    now = occasion_of(observed(100), found.listed)
+    for made_on, commits in ((now, 3), ("another", 7)):
+        run = last_run(TrajectoryAnalysisStatus(), job(ended=90, occasion=made_on), older, now)
+        assert run is not None
+        assert run.commits == commits
+
+
+EMPTY = manifest(states={}, commits=0, left_out=("a: torn; left out",))
+
+
+def test_runs_that_have_no_results_by_the_newest_analysis_are_waited_for_without_a_warning() -> None:
+    case = observed(100, results=results(listed(at=95, latest=EMPTY), after_job=job().uid), jobs=(job(ended=90),))
+    decision = decide(case)
+    assert shown(decision) == ("NoResults", {"Ready": "False", "Reconciling": "False", "Stalled": "False"})
+    assert told(decision) == ["ResultsLeftOut"]
+    there = status_after(case, decision)
+    assert (there.runs, there.verdicts, there.worst) == (0, (), None)
+    later = replace(case, now=after(1e5), analysis=seen(there), looked=True)
+    assert (decide(later).create, told(decide(later))) == (None, []), "the same results are not analysed again"
+    more = results(listed("c2", at=1e5, latest=EMPTY), after_job=job().uid)
+    assert decide(replace(later, now=after(1e5 + 500), results=more)).create is not None
+
+
+def test_a_verdict_beyond_the_first_fifty_is_told_when_it_changes_and_keeps_its_time() -> None:
+    states = {f"r{number:02}": "regressing" for number in range(50)} | {"sixtieth": "improving", "steady": "improving"}
+    first = manifest(states=states)
+    before = observed(5, results=results(listed(latest=first, published_at=after(3))))
+    there = status_after(before, decide(before))
+    assert "sixtieth" not in {one.run for one in there.verdicts}
+    assert untold(there) == first.digest
+    worse = dict.fromkeys(states, "improving") | {"sixtieth": "unstable"}
+    second = listed("c2", at=500, latest=manifest("c2", states=worse), previous=states_of(first))
+    case = observed(500, analysis=seen(there), results=results(second))
+    found = decide(case)
+    worsened = [item.event.message for item in found.events if item.event.reason == "VerdictWorsened"]
+    assert worsened == ["sixtieth: improving → unstable: sixtieth is unstable."]
+    since = {one.run: one.since for one in status_after(case, found).verdicts}
+    assert since["sixtieth"] == after(500)
+    fewer = {"steady": "improving"}
+    last = listed("c3", at=900, latest=manifest("c3", states=fewer), previous=states_of(first))
+    only = observed(900, analysis=seen(there), results=results(last))
+    assert status_after(only, decide(only)).verdicts[0].since == after(3), "it was so when that was published"
+
+
+def test_how_many_results_were_left_out_is_told_though_few_are_named() -> None:
+    many = manifest(left_out=("a: cut; left out",), left_out_count=75_000)
+    decision = decide(observed(5, results=results(listed(latest=many))))
+    assert decision.events[-1].event.message == "75,000 results could not be read, such as: a: cut; left out."
 
 
 def test_a_job_that_somebody_deleted_is_made_again() -> None:
@@ -270,10 +381,25 @@ def test_results_of_other_runs_or_elsewhere_are_listed_anew() -> None:
 
 def test_a_listing_that_took_long_is_not_soon_repeated() -> None:
     slow = replace(DONE, listed=replace(DONE.listed, seconds=8.0))
-    assert decide(observed(159, results=slow)).again_after == pytest.approx(1)
-    assert decide(observed(161, results=slow)).look is Look.RESULTS
+    assert decide(observed(167, results=slow)).again_after == pytest.approx(1)
+    assert decide(observed(169, results=slow)).look is Look.RESULTS
     endless = replace(DONE, listed=replace(DONE.listed, seconds=800.0))
-    assert decide(observed(301, results=endless)).look is Look.RESULTS
+    assert decide(observed(1099, results=endless)).again_after == pytest.approx(1)
+    assert decide(observed(1101, results=endless)).look is Look.RESULTS
+
+
+def test_results_that_are_due_are_not_listed_within_the_pause_unless_they_start_at_the_latest_then() -> None:
+    new = results(listed(at=0, newest=after(0), oldest=after(0)))
+    impatient: dict[str, Any] = {"debounceSeconds": 3}
+    waiting = decide(observed(5, analysis=seen(**impatient), results=new))
+    assert (waiting.look, waiting.create) == (None, None)
+    assert waiting.again_after == pytest.approx(5.1)
+    assert decide(observed(10.2, analysis=seen(**impatient), results=new)).look is Look.RESULTS
+    latest = seen(**impatient, maxWaitSeconds=6)
+    assert decide(observed(5, analysis=latest, results=new)).again_after == pytest.approx(1)
+    assert decide(observed(6, analysis=latest, results=new)).look is Look.RESULTS
+    late = results(listed(at=7, newest=after(7), oldest=after(0)), new_seen=after(0))
+    assert decide(observed(8, analysis=latest, results=late)).look is None, "it was listed since then"
 
 
 def test_suspended_it_starts_nothing_and_says_so_once() -> None:
@@ -284,8 +410,21 @@ def test_suspended_it_starts_nothing_and_says_so_once() -> None:
     assert told(decision) == ["Suspended"]
     there = status_after(case, decision)
     assert told(decide(replace(case, analysis=seen(there, suspend=True)))) == []
-    resumed = decide(observed(70, analysis=seen(there), results=results(listed(at=70)), looked=True))
-    assert told(resumed) == ["Resumed"]
+    waiting = decide(observed(70, analysis=seen(there), results=results(listed(at=70)), looked=True))
+    assert (shown(waiting)[0], told(waiting)) == ("Debouncing", ["Resumed"])
+
+
+def test_that_it_goes_on_is_told_though_its_job_starts_at_once_or_the_store_is_down() -> None:
+    stopped = observed(1e5, analysis=seen(suspend=True), results=KNOWN)
+    there = status_after(stopped, decide(stopped))
+    resumed = observed(1e5, analysis=seen(there), results=KNOWN, looked=True)
+    assert decide(resumed).create is not None
+    running = replace(resumed, jobs=(job(made=1e5),))
+    assert told(decide(running)) == ["Resumed", "JobCreated"]
+    assert told(decide(replace(running, analysis=seen(status_after(running, decide(running)))))) == []
+    down = replace(resumed, results=Problem("StoreUnavailable", "no answer", lasting=False))
+    assert told(decide(down)) == ["Resumed"]
+    assert told(decide(replace(down, analysis=seen(there, suspend=True)))) == []
 
 
 def test_suspended_a_job_that_runs_goes_on_and_its_report_is_taken_up() -> None:
@@ -340,6 +479,18 @@ def test_every_reason_has_its_three_conditions_as_its_page_says(reason: Analysis
     assert {f"{kind}={value}" for kind, value in statuses.items()} == set(reason.shown)
 
 
-def test_a_clock_that_differs_a_little_does_no_harm() -> None:
-    ahead = replace(KNOWN, listed=replace(KNOWN.listed, at=START + timedelta(seconds=30)))
-    assert decide(observed(0, results=replace(ahead, seen=ahead.listed.at))).look is None
+@pytest.mark.parametrize("known", [KNOWN, DONE], ids=["new results", "none"])
+def test_after_the_clock_went_back_the_results_are_listed_once_and_then_as_ever(known: ResultsSeen) -> None:
+    assert decide(observed(-3600, results=known)).look is Look.RESULTS
+    again = replace(known, listed=replace(known.listed, at=after(-3600)))
+    decision = decide(observed(-3595, results=again))
+    assert decision.look is None
+    assert decision.again_after is not None
+    assert 0 < decision.again_after <= 300
+
+
+def test_what_was_seen_before_the_clock_went_back_makes_nobody_wait() -> None:
+    before = results(listed("c1", at=3600), new_not_before=after(3500))
+    found = seen_again(before, listed("c2", at=0, newest=after(0), oldest=after(0)), "", was_new=True)
+    assert due(found, spec()) == after(120)
+    assert latest_start(found, spec()) == after(1800)

@@ -27,20 +27,20 @@ def put(store: Store, step: int, run: str = "amber") -> None:
     store.put(address.samples, b"x")
 
 
-def look(uri: str, *runs: str, tried: datetime | None = None) -> Listed | Problem:
+def look(uri: str, *runs: str, tried: datetime | None = None, told: str = "") -> Listed | Problem:
     async def looked() -> Listed | Problem:
         threads = Threads()
         try:
             asked = Asked(uri, runs, "s1", {}, "t1")
-            return await Listing(threads, StoreTable()).listed("evals/evals", NAME, asked, tried)
+            return await Listing(threads, StoreTable()).listed("evals/evals", NAME, asked, tried, told)
         finally:
             threads.close()
 
     return asyncio.run(looked())
 
 
-def listed(store: Store, *runs: str, tried: datetime | None = None) -> Listed:
-    found = look(store.uri, *runs, tried=tried)
+def listed(store: Store, *runs: str, tried: datetime | None = None, told: str = "") -> Listed:
+    found = look(store.uri, *runs, tried=tried, told=told)
     assert isinstance(found, Listed), found
     return found
 
@@ -64,23 +64,42 @@ def test_the_oldest_is_the_oldest_after_the_newest_analysis_and_the_newest_try(d
     assert first.newest is not None
     assert listed(directory_store, tried=first.newest).oldest is None
     assert listed(directory_store, tried=first.newest - timedelta(seconds=1)).oldest == first.newest
-    manifest = {
-        "digest": "d", "settings_digest": "s", "commits_digest": "c", "commits": 1, "runs": 1, "verdicts": [],
-        "listed_at": first.newest.isoformat(), "files": [], "report": "r", "settings": {},
-    }  # fmt: skip
-    folder = f"analyses/{NAME}/d/"
-    directory_store.put(f"{folder}manifest.json", json.dumps(manifest).encode())
-    latest = {
-        "digest": "d", "folder": folder, "settings_digest": "s", "commits_digest": "c",
-        "report": f"{folder}report.html", "written_at": "2026-11-21T12:00:00Z",
-    }  # fmt: skip
-    directory_store.put(f"analyses/{NAME}/latest.json", json.dumps(latest).encode())
+    publish(directory_store, "d", first.newest)
     put(directory_store, 2)
     found = listed(directory_store)
     assert found.latest is not None, found.unreadable
+    assert found.published_at == datetime(2026, 11, 21, 12, tzinfo=UTC)
     assert found.oldest == found.newest
     assert found.newest is not None
     assert found.newest > first.newest
+
+
+def publish(store: Store, digest: str, listed_at: datetime, **states: str) -> None:
+    """An analysis, and the pointer to it."""
+    verdicts = [{"run": run, "state": state, "message": "m"} for run, state in states.items()]
+    manifest = {
+        "digest": digest, "settings_digest": "s", "commits_digest": "c", "commits": 1, "runs": 1, "verdicts": verdicts,
+        "listed_at": listed_at.isoformat(), "files": [], "report": "r", "settings": {},
+    }  # fmt: skip
+    folder = f"analyses/{NAME}/{digest}/"
+    store.put(f"{folder}manifest.json", json.dumps(manifest).encode())
+    latest = {
+        "digest": digest, "folder": folder, "settings_digest": "s", "commits_digest": "c",
+        "report": f"{folder}report.html", "written_at": "2026-11-21T12:00:00Z",
+    }  # fmt: skip
+    store.put(f"analyses/{NAME}/latest.json", json.dumps(latest).encode())
+
+
+def test_the_states_by_the_analysis_that_is_told_are_read_where_another_one_is_the_newest(store: Store) -> None:
+    first, second, broken = ("1" * 16, "2" * 16, "3" * 16)
+    publish(store, first, datetime.now(UTC), amber="slowing", olmo="improving")
+    assert listed(store, told=first).previous == {}
+    publish(store, second, datetime.now(UTC), amber="improving")
+    assert listed(store, told=first).previous == {"amber": "slowing", "olmo": "improving"}
+    assert listed(store).previous == {}
+    store.put(f"analyses/{NAME}/{broken}/manifest.json", b"{")
+    for told in ("4" * 16, broken, f"../evals.other/{first}", "/etc", "x" * 256):
+        assert listed(store, told=told).previous == {}
 
 
 def test_a_broken_pointer_is_told_and_the_results_are_listed_all_the_same(store: Store) -> None:

@@ -42,8 +42,8 @@ def container(found: Asked) -> Mapping[str, Any]:
     return dict(one)
 
 
-def body(found: Asked, commits: str = "c1") -> dict[str, Any]:
-    inputs = Inputs(found.results_uri, 3, commits, found.settings_digest)
+def body(found: Asked, commits: str = "c1", occasion: str = "") -> dict[str, Any]:
+    inputs = Inputs(found.results_uri, 3, commits, found.settings_digest, occasion, 2)
     return analysis_job_body(SUBJECT, inputs, found.template, found.template_digest)
 
 
@@ -150,12 +150,12 @@ def test_the_job_goes_with_its_analysis_and_is_bounded() -> None:
 
 
 def test_the_jobs_name_says_what_it_is_made_of() -> None:
-    def name(found: Asked, commits: str = "c1") -> str:
-        return str(body(found, commits)["metadata"]["name"])
+    def name(found: Asked, commits: str = "c1", occasion: str = "") -> str:
+        return str(body(found, commits, occasion)["metadata"]["name"])
 
     names = [
         name(ask()), name(ask(), "c2"), name(ask(generation=2)), name(ask(horizon={"a": 5})),
-        name(ask(settings(analysis={"image": "analysis:2"}))),
+        name(ask(settings(analysis={"image": "analysis:2"}))), name(ask(), occasion="p1"),
     ]  # fmt: skip
     assert len(set(names)) == len(names)
     assert name(ask()) == names[0]
@@ -163,16 +163,18 @@ def test_the_jobs_name_says_what_it_is_made_of() -> None:
 
 
 def test_a_job_is_read_as_it_was_made() -> None:
-    made = body(ask())
+    made = body(ask(), occasion="p1")
     made["metadata"] |= {"uid": "u", "creationTimestamp": "2026-11-21T12:00:00Z"}
     job = analysis_job(made)
     assert (job.finished, job.commits, job.commits_digest, job.ended) == ("", 3, "c1", None)
+    assert (job.occasion, job.attempt) == ("p1", 2)
     failed = {"type": "Failed", "status": "True", "message": "too long", "lastTransitionTime": "2026-11-21T13:00:00Z"}
     made["status"] = {"conditions": [{"type": "FailureTarget", "status": "True"}, failed]}
     job = analysis_job(made)
     assert (job.finished, job.message, str(job.ended)) == ("Failed", "too long", "2026-11-21 13:00:00+00:00")
-    made["metadata"]["annotations"] = {"fineline.dev/commits": "many"}
-    assert analysis_job(made).commits == 0
+    made["metadata"]["annotations"] = {"fineline.dev/commits": "many", "fineline.dev/attempt": "-1"}
+    job = analysis_job(made)
+    assert (job.commits, job.occasion, job.attempt) == (0, "", 1)
 
 
 def test_a_status_that_somebody_else_wrote_is_written_anew() -> None:

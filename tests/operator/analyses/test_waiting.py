@@ -127,11 +127,93 @@ def test_what_came_while_suspended_is_analysed_when_it_goes_on() -> None:
     assert len(world.starts) == 2
 
 
+def test_results_that_go_and_come_again_are_analysed_each_time() -> None:
+    # A result that can't be read is put there, deleted, put there again by another hand, and deleted.
+    world = World((0.0, HOUR, 3 * HOUR), lost={1: 2 * HOUR, 2: 4 * HOUR}).run(5 * HOUR)
+    world.commits, world.lost = (*world.commits, 5 * HOUR), {**world.lost, 3: 6 * HOUR}
+    world.run(7 * HOUR)
+    assert [len(names) for _, names in world.analysed] == [1, 2, 1, 2, 1, 2, 1]
+    assert world.reason == "UpToDate"
+    told = [item.event.reason for item in world.events]
+    assert "AnalysisFailed" not in told
+
+
+def test_the_same_two_sets_in_turn_are_analysed_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One result that is deleted and put back as it was, again and again."""
+    world = World((0.0, 0.0))
+    there = World._names
+    monkeypatch.setattr(World, "_names", lambda self, until: there(self, until)[: 1 + int(until // HOUR) % 2])
+    world.run(6.9 * HOUR)
+    assert [len(names) for _, names in world.analysed] == [1, 2, 1, 2, 1, 2, 1]
+    assert world.reason == "UpToDate"
+
+
+def test_analyses_that_are_deleted_are_made_again_each_time() -> None:
+    deleted = [(HOUR, World.delete_analyses), (2 * HOUR, World.delete_analyses), (3 * HOUR, World.delete_analyses)]
+    world = World((0.0,)).run(4 * HOUR, disturbances=deleted)
+    assert_settled(world)
+    assert len(world.starts) == 4
+
+
+@pytest.mark.parametrize("after_seconds", [0.0, 20.0, 1000.0])
+def test_an_older_analysis_that_is_put_over_the_newest_is_replaced(after_seconds: float) -> None:
+    world = World((0.0,)).run(HOUR)
+    (end,) = (pod.ends_at for pod in world.pods)
+    again = World((0.0,)).run(HOUR, disturbances=[(end + after_seconds, World.put_older_analysis)])
+    assert_settled(again)
+    assert len(again.starts) == 2
+
+
+def test_pods_that_read_another_store_are_not_tried_for_ever() -> None:
+    world = World((0.0,), reads_elsewhere=True).run(10 * HOUR)
+    assert len(world.starts) == 2
+    assert world.reason == "AnalysisFailed"
+
+
+def gaps_of(world: World) -> list[float]:
+    return [later - earlier for earlier, later in zip(world.listings, world.listings[1:], strict=False)]
+
+
+def test_results_that_come_every_few_seconds_are_not_listed_every_few_seconds() -> None:
+    world = World(tuple(range(0, 1800, 4)), debounce=6, max_wait=1800).run(2000)
+    assert_settled(world)
+    gaps = gaps_of(world)
+    assert len(world.listings) <= 1900 / 10 + 5
+    # The analysis that starts at the latest looks once more, and so does whoever sees a Job end.
+    assert sum(gap < 10 for gap in gaps) <= 2 * len(world.starts), sorted(gaps)[:5]
+
+
+@pytest.mark.parametrize("seconds", [2.0, 8.0, 14.0])
+def test_no_more_than_a_twentieth_of_the_time_goes_into_listings(seconds: float) -> None:
+    world = World(tuple(range(0, 7200, 4)), debounce=6, max_wait=3600, listing_seconds=seconds).run(7200)
+    share = seconds * len(world.listings) / 7200
+    spared = 3 * len(world.starts)  # at the latest start, and after each Job
+    assert seconds * (len(world.listings) - spared) / 7200 <= 1 / 20, share
+    assert len(world.starts) >= 1
+
+
+@pytest.mark.parametrize("by", [-HOUR, HOUR, -30.0])
+@pytest.mark.parametrize("woken", [True, False])
+def test_an_operator_s_clock_that_jumps_makes_nobody_wait(by: float, *, woken: bool) -> None:
+    def jump(world: World) -> None:
+        world.ahead += by
+
+    world = World((0.0, 4000.0, 4020.0, 9000.0), woken=woken, max_wait=600)
+    world.run(2 * HOUR, disturbances=[(3990.0, jump)])
+    assert world.again_after <= 300
+    assert len(world.analysed[-1][1]) == 3
+    world.run(3 * HOUR, disturbances=[(9010.0, jump)])
+    assert_settled(world)
+    assert_never_too_late(world, 600 + 300 + 10)
+
+
 DISTURBANCES: dict[str, Callable[[World], None]] = {
     "restart": World.restart,
     "killed before the status": lambda world: world.look(dies=True),
     "the Job is deleted": World.delete_running,
     "woken for nothing": World.look,
+    "the analyses are deleted": World.delete_analyses,
+    "an older analysis is put there": World.put_older_analysis,
 }
 
 
