@@ -52,8 +52,11 @@ FULL: dict[str, StatusModel] = {
         observed_generation=3,
         conditions=(READY,),
         checkpoints=SourceCounts(found=40, complete=38, evaluated=30, failed=1, waiting=7),
-        newest=NewestCheckpoint(branch="main", step=12_000, tokens=10**12, seen_at=NOW, evaluated_at=NOW),
+        newest=NewestCheckpoint(
+            branch="main", step=12_000, tokens=10**12, digest="d" * 64, seen_at=NOW, evaluated_at=NOW
+        ),
         waiting_on=(WaitingOn(checkpoint="step12000", reason="ShardMissing", message="model-00002 is missing."),),
+        waiting_since=NOW,
         last_listed=NOW,
     ),
     "TrajectoryAnalysis": TrajectoryAnalysisStatus(
