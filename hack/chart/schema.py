@@ -7,12 +7,13 @@ import json
 import re
 from typing import Any
 
-from chart.values import Values, defaults
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
+from chart.values import Values, defaults
 
 _KEPT = (
     "type", "description", "default", "examples", "enum", "pattern", "minimum", "exclusiveMinimum", "maximum",
-    "minLength", "maxLength", "required", "additionalProperties",
+    "minLength", "maxLength", "uniqueItems", "required", "additionalProperties",
 )  # fmt: skip
 PART = "part"
 """In a property of the model: the heading of the part of values.yaml that begins with it. Not in the schema."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from chart.cluster_values import Crds, DisruptionBudget, Lease, Monitoring, NetworkPolicy, Rbac, ServiceAccount
-from chart.fields import DnsLabel, Free, Texts, same
+from chart.fields import DnsLabel, Free, NameStart, Texts, same
 from chart.work_values import Analysis, Evaluator, Images, PullSecret, Queue, Store, Webhook, Workload
 from pydantic import Field
 
@@ -71,7 +71,7 @@ class Values(ResourceModel):
         description="Namespaces whose resources it looks after, and in which alone it has rights; they must exist. "
         "Default: all.",
         examples=[["evals", "research"]],
-        json_schema_extra={"part": "Evaluations and analyses"},
+        json_schema_extra={"part": "Evaluations and analyses", "uniqueItems": True},
     )
     workloads: tuple[Workload, ...] = Field(
         (),
@@ -147,8 +147,8 @@ class Values(ResourceModel):
         NetworkPolicy(), description="Who may talk to the operator's pods, and whom they may talk to."
     )
     monitoring: Monitoring = Field(Monitoring(), description="What Prometheus and Grafana are told.")
-    fullname_override: DnsLabel = Field(
-        "", description="The start of all names. Default: the release's name, with `fineline` in it.", max_length=40
+    fullname_override: NameStart = Field(
+        "", description="The start of all names. Default: the release's name, with `fineline` in it."
     )
 
     resync_seconds: float = same(

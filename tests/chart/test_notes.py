@@ -25,6 +25,7 @@ def notes(values: str | Mapping[str, Any]) -> str:
 
 def evaluation(told: str) -> str:
     """The CheckpointEval that they give to start from."""
+    manifest: str
     (manifest,) = re.findall(r"kubectl apply -f - <<EOF\n(.*?)\n\s*EOF\n", told, re.DOTALL)
     return manifest
 

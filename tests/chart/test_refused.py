@@ -35,6 +35,8 @@ BY_SCHEMA: list[tuple[dict[str, Any], str]] = [
     ({"results": "evals/results"}, "'/results': 'evals/results' does not match pattern"),
     ({"queues": [{"url": "uploads"}]}, "'/queues/0/url'"),
     ({"namespaces": ["*"]}, "'/namespaces/0'"),
+    ({"namespaces": ["evals", "evals"]}, "'/namespaces': items at 0 and 1 are equal"),
+    ({"fullnameOverride": "a" * 41}, "'/fullnameOverride': maxLength: got 41, want 40"),
     ({"webhook": {"port": 443}}, "'/webhook/port': minimum: got 443, want 1,024"),
     ({"webhook": {"perSecond": 0}}, "'/webhook/perSecond': minimum: got 0, want 1"),
     ({"webhook": {"token": "secret"}}, "'/webhook': additional properties 'token' not allowed"),

@@ -97,7 +97,7 @@ def test_the_folders_of_credentials_are_where_the_secrets_are_mounted(tmp_path: 
     mounts = {mount["mountPath"]: mount["name"] for mount in rendered.container["volumeMounts"]}
     volumes = {volume["name"]: volume for volume in rendered.pod["spec"]["volumes"]}
     named = {"fineline-pretrain", "fineline-evals", "fineline-queue"}
-    folders = {place.credentials for place in (*settings.stores, *settings.queues)}
+    folders = {store.credentials for store in settings.stores} | {queue.credentials for queue in settings.queues}
     assert {volumes[mounts[folder]]["secret"]["secretName"] for folder in folders if folder} == named
     assert settings.webhook is not None
     token = volumes[mounts[str(Path(settings.webhook.token_file).parent)]]
