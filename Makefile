@@ -42,6 +42,8 @@ tools: ## Get the test servers (needs Go) and find Chromium: about 15 minutes on
 	@hack/tools.sh kueue >/dev/null
 	@hack/tools.sh kwok >/dev/null
 	@hack/tools.sh promtool >/dev/null
+	@hack/tools.sh helm >/dev/null
+	@hack/tools.sh kubeconform >/dev/null
 	@hack/chromium.sh >/dev/null || true
 
 .PHONY: test

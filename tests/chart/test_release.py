@@ -121,16 +121,16 @@ def test_an_upgrade_from_an_older_chart_brings_the_new_crds(
 
 
 def test_crds_that_somebody_else_made_are_taken_over_only_when_asked(plane: ControlPlane, release: Release) -> None:
-    crd = f"{DEFINITIONS}/trajectoryanalyses.fineline.dev"
-    release.install("minimal")
-    release.uninstall()
-    none = {"annotations": {"meta.helm.sh/release-name": None}, "labels": {"app.kubernetes.io/managed-by": None}}
-    plane.admin.patch(crd, {"metadata": none})
+    plane.kubectl("delete", "crd", *CRDS, "--ignore-not-found")
+    plane.install_crds()
     with pytest.raises(RuntimeError, match="invalid ownership metadata"):
         release.install("minimal")
     release.uninstall()
-    release.install("minimal", "--take-ownership")
-    assert plane.admin.get(crd)["metadata"]["annotations"]["meta.helm.sh/release-name"] == "fineline"
+    release.install("minimal", "--take-ownership", "--force-conflicts")
+    for name in CRDS:
+        crd = plane.admin.get(f"{DEFINITIONS}/{name}")
+        assert crd["metadata"]["annotations"]["meta.helm.sh/release-name"] == "fineline"
+    release.upgrade("minimal")
 
 
 def test_a_namespace_that_is_missing_is_named(release: Release) -> None:
