@@ -112,8 +112,9 @@ cgroup_folders >"$state/cgroups"
 ) &
 outer=$!
 init=
-for _ in $(seq 100); do
-  init=$(pgrep --parent "$outer" || true)
+for _ in $(seq 200); do
+  # What comes before `unshare` has children too.
+  [[ $(cat "/proc/$outer/comm" 2>/dev/null) != unshare ]] || init=$(pgrep --parent "$outer" || true)
   [[ -z $init ]] || break
   sleep 0.05
 done
