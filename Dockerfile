@@ -12,11 +12,9 @@ ARG VLLM_IMAGE=docker.io/vllm/vllm-openai:v0.32.0
 # --- the tools, which stay behind --------------------------------------------------------------------------------------
 FROM ${BUILDER} AS tools
 USER 0
-ARG SOURCE_DATE_EPOCH=0
-ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH}
 COPY locks/build.txt /build/locks/
-COPY hack/images/index.sh hack/images/make-tools.sh hack/images/make-ready.sh /build/images/
-RUN --mount=type=secret,id=index --mount=type=secret,id=ca --mount=type=cache,target=/build/cache \
+COPY hack/images/index.sh hack/images/make-tools.sh hack/images/make-venv.sh hack/images/make-ready.sh /build/images/
+RUN --mount=type=secret,id=index --mount=type=secret,id=ca \
     sh /build/images/make-tools.sh
 
 # --- Fineline's own wheel, once for all --------------------------------------------------------------------------------
@@ -32,32 +30,22 @@ RUN sh /build/images/make-wheel.sh
 
 # --- what each lock names ----------------------------------------------------------------------------------------------
 FROM tools AS operator-packages
-COPY hack/images/make-venv.sh /build/images/
 COPY locks/operator.txt /build/locks/
-RUN --mount=type=secret,id=index --mount=type=secret,id=ca --mount=type=cache,target=/build/cache \
+RUN --mount=type=secret,id=index --mount=type=secret,id=ca \
     sh /build/images/make-venv.sh /build/locks/operator.txt
 
 FROM tools AS analysis-packages
-COPY hack/images/make-venv.sh /build/images/
 COPY locks/analysis.txt /build/locks/
-RUN --mount=type=secret,id=index --mount=type=secret,id=ca --mount=type=cache,target=/build/cache \
+RUN --mount=type=secret,id=index --mount=type=secret,id=ca \
     sh /build/images/make-venv.sh /build/locks/analysis.txt
-
-FROM tools AS evaluator-cpu-packages
-COPY hack/images/make-venv.sh /build/images/
-COPY locks/evaluator-cpu.txt /build/locks/
-RUN --mount=type=secret,id=index --mount=type=secret,id=ca --mount=type=cache,target=/build/cache \
-    sh /build/images/make-venv.sh /build/locks/evaluator-cpu.txt
 
 FROM ${VLLM_IMAGE} AS evaluator-packages
 USER 0
-ARG SOURCE_DATE_EPOCH=0
-ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH}
 COPY --from=tools /build/tools/bin/uv /build/tools/bin/uv
 COPY --from=programs /build/wheel /build/wheel
 COPY hack/images/index.sh hack/images/make-ready.sh hack/images/over-vllm.sh hack/images/over_vllm.py /build/images/
 COPY locks/evaluator.txt /build/locks/
-RUN --mount=type=secret,id=index --mount=type=secret,id=ca --mount=type=cache,target=/build/cache \
+RUN --mount=type=secret,id=index --mount=type=secret,id=ca \
     sh /build/images/over-vllm.sh /build/locks/evaluator.txt /build/wheel/*.whl
 
 # --- what the slim images share ----------------------------------------------------------------------------------------
@@ -113,8 +101,12 @@ FROM slim AS evaluator-cpu
 USER 0
 RUN ldconfig -p | grep -q libnuma.so.1 || \
     { apt-get update -q && apt-get install -q -y --no-install-recommends libnuma1 && rm -rf /var/lib/apt/lists/*; }
+# Installed in place, with the tools beside it: a copy out of another stage would take another 6 GB of disk to build.
+RUN --mount=type=bind,from=tools,source=/build,target=/build \
+    --mount=type=bind,source=locks/evaluator-cpu.txt,target=/tmp/lock.txt \
+    --mount=type=secret,id=index --mount=type=secret,id=ca \
+    sh /build/images/make-venv.sh /tmp/lock.txt
 USER 65532:65532
-COPY --from=evaluator-cpu-packages /opt/fineline /opt/fineline
 COPY --from=programs /build/programs/opt/fineline/lib /opt/fineline/lib
 COPY --from=programs /build/programs/opt/fineline/bin/fineline-evaluator /opt/fineline/bin/
 ENV VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 HF_HUB_DISABLE_TELEMETRY=1

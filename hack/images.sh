@@ -25,10 +25,10 @@ fail() {
 
 . hack/images/engine.sh
 
-temporary=()
+temporary=() alone=
 tidy() {
   rm -rf "${temporary[@]}"
-  leave_nothing_mounted
+  [[ -z $alone ]] || leave_nothing_mounted
 }
 trap tidy EXIT
 
@@ -132,7 +132,7 @@ build() { # TARGET
       --target "$target" \
       --build-arg "BASE=$base" --build-arg "BUILDER=${BUILDER:-$base}" --build-arg "VLLM_IMAGE=$above" \
       --build-arg "VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" --build-arg "REVISION=$revision" \
-      --build-arg "CREATED=$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)" --build-arg "SOURCE_DATE_EPOCH=$epoch" \
+      --build-arg "CREATED=$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)" \
       --secret "id=index,src=$secrets/index" --secret "id=ca,src=$secrets/ca" \
       >"$images/$target.log" 2>&1 || fail "$target could not be built; the end of $images/$target.log: $(grep -v '^$' "$images/$target.log" | tail -3)"
     engine_layers "$above" | wc -l >"$folder/$target.base-layers"
@@ -146,11 +146,12 @@ build() { # TARGET
   echo "$target $archive"
 }
 
-# The two newest stay: somebody may be loading the one before.
+# One archive an image: those of evaluators take gigabytes.
 forget_older() { # TARGET
   local old
-  # shellcheck disable=SC2012 # the names are digests
-  ls -t "$images"/*/"$1.tar" | tail -n +3 | while read -r old; do rm -rf "$(dirname "$old")"; done
+  for old in "$images"/*/"$1.tar"; do
+    [[ $old == "$archive" ]] || rm -rf "$(dirname "$old")"
+  done
 }
 
 sbom() { # TARGET
@@ -180,7 +181,7 @@ audit() { # TARGET
     --require-hashes -r "locks/$1.txt" 2>&1) || status=$?
   case $report in
     *"not found on PyPI and could not be audited"*)
-      fail "$1 was not audited: this machine's package index tells of no vulnerabilities (an index with PyPI's JSON interface does)" ;;
+      fail "$1 was not audited: the package index here has no data of vulnerabilities, which PyPI itself has" ;;
   esac
   echo "$report"
   return "$status"
@@ -208,10 +209,13 @@ case $command in
   base) ;;
   *) fail "${command:-nothing}: no such command; one of build, base, sbom, audit, sizes" ;;
 esac
-[[ $command == audit ]] || pick_engine
-# Whoever comes second waits, instead of building the same at the same time.
-exec 9>"$images/.lock"
-! command -v flock >/dev/null || flock 9
+if [[ $command != audit ]]; then
+  pick_engine
+  # Whoever comes second waits, instead of building the same at the same time.
+  exec 9>"$images/.lock"
+  ! command -v flock >/dev/null || flock 9
+  alone=yes
+fi
 case $command in
   build | sbom | audit) for target in "$@"; do "$command" "$target"; done ;;
   sizes) sizes "$@" ;;

@@ -1,4 +1,4 @@
-# Sourced by hack/images.sh: the program that builds images, whichever is there, behind five functions. Buildah keeps
+# Sourced by hack/images.sh: the program that builds images, whichever is there, behind a few functions. Buildah keeps
 # its layers under $images; docker and podman where they always do.
 
 pick_engine() {
@@ -97,7 +97,8 @@ engine_build() { # IMAGE FILE.tar ARGUMENT…: ends with the first failure's sta
   shift 2
   case $engine in
     docker)
-      DOCKER_BUILDKIT=1 docker build -t "$image" "$@" . &&
+      # BuildKit takes the argument for itself: the times in the image's own description.
+      DOCKER_BUILDKIT=1 docker build --build-arg "SOURCE_DATE_EPOCH=$epoch" -t "$image" "$@" . &&
         docker save -o "$file" "$image"
       ;;
     podman)
@@ -115,7 +116,8 @@ engine_build() { # IMAGE FILE.tar ARGUMENT…: ends with the first failure's sta
 
 # A build that was interrupted leaves a container mounted, and buildah's overlay its own folder.
 leave_nothing_mounted() {
-  [[ ${engine:-} == buildah ]] || return 0
+  [[ $engine == buildah ]] || return 0
+  rm -rf "$images"/tmp/*
   [[ -z $(run_buildah containers -q) ]] || run_buildah rm --all >/dev/null
   local place
   while read -r place; do umount "$place"; done < <(awk -v at="$images/storage/" 'index($2, at) == 1 { print $2 }' /proc/self/mounts | tac)

@@ -9,9 +9,10 @@ fi
 if [ -s /run/secrets/ca ]; then
   export SSL_CERT_FILE=/run/secrets/ca PIP_CERT=/run/secrets/ca
 fi
-# Not below /root: buildah 1.28 with its own storage there empties the image when it takes such a mount away.
-export UV_CACHE_DIR=/build/cache/uv PIP_CACHE_DIR=/build/cache/pip
-export UV_LINK_MODE=copy UV_NO_PROGRESS=1 UV_PYTHON_DOWNLOADS=never PIP_DISABLE_PIP_VERSION_CHECK=1
+# Beside what is installed, so that files are linked and not copied, and gone when it is: a build takes no more disk than
+# the image, and its layers are the cache.
+export UV_CACHE_DIR=/opt/.uv-cache PIP_NO_CACHE_DIR=1
+export UV_NO_PROGRESS=1 UV_PYTHON_DOWNLOADS=never PIP_DISABLE_PIP_VERSION_CHECK=1
 fail() {
   echo "$0: $*" >&2
   exit 1

@@ -1,6 +1,5 @@
 #!/bin/sh
-# In a build: installs what the images are built with into /build/tools, and makes the empty /opt/fineline that the
-# images' parts are installed into.
+# In a build: installs what the images are built with into /build/tools.
 set -eu
 . /build/images/index.sh
 
@@ -9,4 +8,3 @@ python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 python3 -m venv /build/tools ||
   fail "BUILDER's Python can't make a virtual environment with pip (Debian: apt-get install python3-venv)"
 /build/tools/bin/pip install --quiet --no-deps --require-hashes -r /build/locks/build.txt
-/build/tools/bin/uv venv --quiet --python "$(command -v python3)" /opt/fineline

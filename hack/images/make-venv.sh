@@ -1,7 +1,9 @@
 #!/bin/sh
-# In a build: installs a lock, and nothing that it does not name, into /opt/fineline: make-venv.sh LOCK
+# In a build: makes /opt/fineline of a lock, and of nothing that it does not name: make-venv.sh LOCK
 set -eu
 . /build/images/index.sh
 
+/build/tools/bin/uv venv --quiet --python "$(command -v python3)" /opt/fineline
 /build/tools/bin/uv pip sync --quiet --python /opt/fineline/bin/python --require-hashes "$1"
+rm -rf "$UV_CACHE_DIR"
 sh /build/images/make-ready.sh /opt/fineline
