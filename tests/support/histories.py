@@ -81,7 +81,7 @@ class History:
             self.write, self.write, self.write, self.finish_upload, self.begin, self.begin, self.begin,
             self.reconcile, self.reconcile, self.reconcile, self.pass_time, self.pass_time, self.look, self.both,
             self.work, self.work, self.work_on, self.killed, self.again, self.overwrite, self.remove, self.abort,
-            self.fail, self.end_without_a_word, self.delete_one, self.edit,
+            self.fail, self.end_without_a_word, self.delete_one, self.edit, self.lose,
         )  # fmt: skip
         while not self._choices.over:
             happenings[self._choices.of(len(happenings))]()
@@ -184,10 +184,10 @@ class History:
         """Two act at once, at least one of them on what it saw some time ago; their writes come one by one."""
         operator = self._choices.of(2)
         old = self.views.get(operator)
-        views = [view for view in (old, self._see(1 - operator)) if view is not None]
-        if self._choices.of(2):
-            views.reverse()
-        self._act([self.world.decision(view) for view in views])
+        decisions = [self.world.decision(self._see(1 - operator))]
+        if old is not None:
+            decisions.insert(self._choices.of(2), self.world.decision(old, fresh=False))
+        self._act(decisions)
 
     def _act(self, decisions: Sequence[SourceDecision]) -> None:
         left = [list(decision.create) for decision in decisions]
@@ -211,7 +211,8 @@ class History:
         evaluated = sum(state is MemberProgress.EVALUATED for state in view.progress.values())
         assert decision.counts.evaluated == evaluated, "a choice was taken back"
         created = {member for new in decision.create for member in new.members}
-        assert created.isdisjoint(settled | taken), "evaluated again"
+        lost = {member for template, member in world.lost if template == world.template}
+        assert created.isdisjoint(settled | (taken - lost)), "evaluated again"
         for name in decision.delete:
             one = world.evaluations[name]
             again = set(one.members) & set(places) - settled
@@ -259,6 +260,10 @@ class History:
         if (one := self._one(finished=None)) is not None:
             del self.world.evaluations[one.name]
 
+    def lose(self) -> None:
+        """Somebody deletes results."""
+        self.world.lose(self._choices.of(4))
+
     def edit(self) -> None:
         """Somebody edits the source: suspends it or lets it go on, or changes its template, there and back."""
         if self._choices.of(2):
@@ -285,7 +290,9 @@ class History:
             wordless = [
                 item.name
                 for item in world.evaluations.values()
-                if item.finished and any((item.template, member) not in world.results for member in item.members)
+                if item.finished
+                and not item.succeeded
+                and any((item.template, member) not in world.results for member in item.members)
             ]
             for name in wordless:
                 del world.evaluations[name]
@@ -298,9 +305,10 @@ class History:
 
     def _all_done(self, view: View, decision: SourceDecision) -> None:
         world = self.world
-        assert max(world.computed.values(), default=0) <= 1, "evaluated twice"
-        for (template, member), state in world.results.items():
-            assert world.computed[template, member] == (state is MemberProgress.EVALUATED)
+        for key, times in world.computed.items():
+            assert times <= 1 + (key in world.lost), "evaluated twice"
+        for key, state in world.results.items():
+            assert world.computed[key] == (state is MemberProgress.EVALUATED) + (key in world.lost)
         assert decision.counts.waiting == 0
         assert not decision.evaluating
         places: dict[str, list[int]] = {}

@@ -151,6 +151,8 @@ class World:
     """When each checkpoint was first complete, in seconds: written down when it ceases to be."""
     results: dict[tuple[str, Member], MemberProgress] = field(default_factory=dict)
     computed: Counter[tuple[str, Member]] = field(default_factory=Counter)
+    lost: set[tuple[str, Member]] = field(default_factory=set)
+    """Of which somebody has deleted the results: once at most."""
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     serial: int = 0
     _walked: dict[str, tuple[int, Walked | None, float]] = field(default_factory=dict)
@@ -274,8 +276,9 @@ class World:
         )
         return walked, settled if settled > self.now else NEVER
 
-    def decision(self, view: View) -> SourceDecision:
-        """What an operator decides from what it saw, with the CheckpointEvals as they are now."""
+    def decision(self, view: View, *, fresh: bool = True) -> SourceDecision:
+        """What an operator decides from what it saw, with the CheckpointEvals as they are now. `fresh`: it saw the
+        results after these."""
         return decide(
             SourceObserved(
                 source=IDENTITY,
@@ -286,6 +289,7 @@ class World:
                 made=tuple(item.seen() for item in self.evaluations.values()),
                 progress=view.progress,
                 status=CheckpointSourceStatus(),
+                fresh=frozenset(view.progress) if fresh else frozenset(),
             )
         )
 
@@ -296,7 +300,8 @@ class World:
         for member in members:
             assert self.was_complete(member), f"{member} was never complete"
         for other in self.evaluations.values():
-            assert other.template != self.template or not set(other.members) & set(members), "members overlap"
+            both = {member for member in set(other.members) & set(members) if (self.template, member) not in self.lost}
+            assert other.template != self.template or not both, "members overlap"
         self.serial += 1
         self.evaluations[name] = Evaluation(name, f"uid-{self.serial}", members, self.template, self.time)
         return True
@@ -305,6 +310,18 @@ class World:
         for name in names:
             assert self.evaluations[name].finished, "an unfinished one was deleted"
             del self.evaluations[name]
+
+    # What people do.
+
+    def lose(self, number: int) -> None:
+        """Somebody deletes the results of a checkpoint, which are not lost a second time."""
+        there = [
+            key for key, state in self.results.items() if state is MemberProgress.EVALUATED and key not in self.lost
+        ]
+        if there:
+            key = there[number % len(there)]
+            del self.results[key]
+            self.lost.add(key)
 
     # What pods do.
 
