@@ -160,7 +160,7 @@ def test_nothing_in_the_status_is_free_or_filled_in(kind: Kind) -> None:
 TIMES = {
     "CheckpointEval": {".startTime", ".completionTime"},
     "CheckpointSource": {".newest.seenAt", ".newest.evaluatedAt", ".waitingSince", ".lastListed"},
-    "TrajectoryAnalysis": {".verdicts[].since", ".lastRun.startTime", ".lastRun.completionTime"},
+    "TrajectoryAnalysis": {".verdicts[].since", ".publishedAt", ".lastRun.startTime", ".lastRun.completionTime"},
 }
 
 
