@@ -4,6 +4,7 @@ as generated is checked by `make lint`."""
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
@@ -97,6 +98,12 @@ def test_the_readme_has_a_row_for_every_value(schema: dict[str, Any]) -> None:
     for path, node in nodes(schema):
         if "properties" not in node and path != "global":
             assert f"| `{path}` |" in readme
+
+
+def test_the_readmes_values_are_taken() -> None:
+    (values,) = re.findall(r"```yaml\n# values.yaml.*?\n(.*?)```", (CHART / "README.md").read_text(), re.DOTALL)
+    done = run("lint", "--strict", CHART, "--values", "-", given=values)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_charts_version_is_the_packages() -> None:

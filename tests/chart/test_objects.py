@@ -54,7 +54,7 @@ def test_the_budget_lets_one_go_at_a_time() -> None:
 
 def test_by_default_pods_of_the_cluster_come_in_at_the_metrics_alone() -> None:
     (metrics,) = render("defaults").one("NetworkPolicy")["spec"]["ingress"]
-    assert metrics["ports"] == [{"port": "http"}]
+    assert metrics["ports"] == [{"port": 8080, "protocol": "TCP"}]
     assert {"namespaceSelector": {}} in metrics["from"]
 
 
@@ -63,7 +63,7 @@ def test_the_webhook_has_peers_of_its_own() -> None:
     assert metrics["from"][1:] == [
         {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     ]
-    assert webhook["ports"] == [{"port": "webhook"}]
+    assert webhook["ports"] == [{"port": 9443, "protocol": "TCP"}]
     assert webhook["from"][1:] == [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}]
 
 
@@ -74,6 +74,14 @@ def test_helm_test_always_comes_in(name: str) -> None:
     for rule in rendered.one("NetworkPolicy")["spec"]["ingress"]:
         assert rule["from"], "an empty list would let everybody in"
         assert rule["from"][0]["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+@pytest.mark.parametrize("name", [name for name in SETS if name != "bare"])
+def test_every_port_of_the_container_has_its_rule_and_no_other(name: str) -> None:
+    rendered = render(name)
+    rules = rendered.one("NetworkPolicy")["spec"]["ingress"]
+    opened = [port["port"] for rule in rules for port in rule["ports"]]
+    assert opened == [port["containerPort"] for port in rendered.container["ports"]]
 
 
 def test_nobody_else_comes_in_where_no_peer_is_named() -> None:
