@@ -20,6 +20,7 @@ lacks openssl openssl
 lacks unshare util-linux
 lacks flock util-linux
 lacks curl curl
+lacks pgrep procps
 for plugin in ptp host-local portmap; do
   [[ -x ${FINELINE_CNI_BIN:-/usr/lib/cni}/$plugin ]] || missing+=(containernetworking-plugins)
 done

@@ -9,7 +9,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/settings.sh"
 
 cd "$here/programs"
-folder=$cache/$(cat go.sum $(find . -name "*.go" ! -name "*_test.go" | sort) ../archive.py | sha256sum | cut -c1-12)
+folder=$cache/$(find . ../archive.py '(' -name '*.go' ! -name '*_test.go' ')' -o -name go.sum -o -name archive.py | sort | xargs cat | sha256sum | cut -c1-12)
 if [[ ! -d $folder ]]; then
   command -v go >/dev/null || fail "the node's own images have to be built, and go is not installed: get it from https://go.dev/dl/"
   mkdir -p "$cache"

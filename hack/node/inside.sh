@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # The node's process 1: hack/node/up.sh starts it in mounts, processes and a network of its own, so that all that it and
 # its pods ever start, mount or write into iptables ends with it. It starts the parts of a node and keeps them running.
-#   inside.sh STATE DATA BINARIES IMAGES CNI_PLUGINS
+#   inside.sh STATE DATA BINARIES IMAGES
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=settings.sh
 source "$here/settings.sh"
-state=$1 data=$2 binaries=$3 images=$4 plugins=$5
+state=$1 data=$2 binaries=$3 images=$4
 pki=$state/pki
 
 # Starts a part, and again a second after it ended, as a service manager would.
@@ -74,6 +74,8 @@ keep kubelet "$binaries/kubelet" --config "$state/kubelet.yaml" --kubeconfig "$p
 keep kube-proxy "$binaries/kube-proxy" --kubeconfig "$pki/proxy.kubeconfig" --cluster-cidr "$pod_network" \
   --hostname-override "$node_name" --proxy-mode iptables --conntrack-max-per-core 0 \
   --conntrack-tcp-timeout-established 0 --conntrack-tcp-timeout-close-wait 0
+# Before it may read what it needs, it would wait for longer and longer between two looks.
+until_true "the objects of kube-system were not made" test -e "$state/applied"
 keep policies "$images/policies" --kubeconfig "$pki/policies.kubeconfig"
 
 # As process 1 it also buries the processes that others left.

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Names that hack/node.sh and its parts share; sourced, never run.
 state=${FINELINE_NODE:-${XDG_RUNTIME_DIR:-/run}/fineline-node}   # keys, kubeconfig, logs, sockets: small
 data=${FINELINE_NODE_DATA:-/var/lib/fineline-node}               # images, containers, volumes, etcd: large

@@ -24,7 +24,6 @@ fi
 started=$SECONDS
 binaries=$("$here/../control-plane.sh" node)
 images=$("$here/images.sh")
-plugins=${FINELINE_CNI_BIN:-/usr/lib/cni}
 mkdir -p "$state/log" "$state/containerd" "$state/cni" "$data"/{containerd,etcd,kubelet,pod-logs}
 chmod 700 "$state" "$data" "$data/etcd"
 mkdir -p /run/containerd /var/lib/cni
@@ -52,7 +51,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "$plugins"
+    bin_dir = "${FINELINE_CNI_BIN:-/usr/lib/cni}"
     conf_dir = "$state/cni"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
@@ -97,6 +96,12 @@ cgroup_folders >"$state/cgroups"
   exec 8>&-
   while read -r folder; do
     mkdir -p "$folder/node"
+    # With cgroup v2 a group has the controllers that its parent hands down.
+    for parent in /sys/fs/cgroup "$folder"; do
+      [[ ! -e $parent/cgroup.subtree_control ]] || for controller in cpu cpuset memory pids hugetlb io; do
+        echo "+$controller" >"$parent/cgroup.subtree_control" 2>/dev/null || true
+      done
+    done
     # With cgroup v1 a new set of processors is empty, and nothing can run on it.
     for file in cpuset.cpus cpuset.mems; do
       for child in "$folder" "$folder/node"; do
@@ -108,7 +113,7 @@ cgroup_folders >"$state/cgroups"
   # Nothing of whoever starts it, such as a proxy for the network, reaches the node's parts.
   exec env -i PATH="$PATH" HOME=/root FINELINE_NODE="$state" FINELINE_NODE_DATA="$data" \
     setsid unshare --mount --propagation private --pid --fork --kill-child --mount-proc --net --ipc --uts \
-    "$here/inside.sh" "$state" "$data" "$binaries" "$images" "$plugins" </dev/null >"$state/log/node.log" 2>&1
+    "$here/inside.sh" "$state" "$data" "$binaries" "$images" </dev/null >"$state/log/node.log" 2>&1
 ) &
 outer=$!
 init=
@@ -139,8 +144,10 @@ wait_for() { # WHAT COMMAND...
 }
 wait_for "the API server does not answer" answers readyz
 wait_for "the objects of kube-system could not be made" kubectl apply --server-side -f "$here/manifests"
+touch "$state/applied"
 wait_for "the node is not ready" kubectl wait --for=condition=Ready "node/$node_name" --timeout=10s
 wait_for "cluster DNS is not ready" kubectl --namespace kube-system rollout status daemonset/coredns --timeout=10s
+wait_for "network policies are not enforced" nsenter --net="/proc/$init/ns/net" nft list table inet fineline_policies
 touch "$state/ready"
 say "the node is ready after $((SECONDS - started)) s"
 echo "$state/kubeconfig"

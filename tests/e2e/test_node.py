@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import urllib.error
 import urllib.request
 from ssl import CERT_NONE, create_default_context
@@ -12,7 +13,12 @@ import pytest
 from support.node import Node, box_container, box_pod
 from support.versitygw import S3Server
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(
+        "FINELINE_E2E_KUBECONFIG" in os.environ, reason="tests of the node of hack/node.sh, and the cluster is another"
+    ),
+]
 
 
 def job(namespace: str, name: str, *words: str, completions: int) -> dict[str, Any]:
