@@ -1,0 +1,56 @@
+"""Images that are built once for all tests here, by the command that anyone uses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.unpacked import Unpacked, unpack
+
+REPOSITORY = Path(__file__).parents[2]
+ENGINES = ("docker", "podman", "buildah")
+
+
+@pytest.fixture(scope="session")
+def archive_of() -> Callable[[str], Path]:
+    """The docker archive of a target. Skips where nothing can build one, or it could not be run."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("no image is run here: it takes root on Linux")
+    if not any(shutil.which(engine) for engine in ENGINES):
+        pytest.skip(f"no image is built here: none of {', '.join(ENGINES)} is installed")
+
+    def built(target: str) -> Path:
+        ended = subprocess.run(
+            [REPOSITORY / "hack/images.sh", "build", target], capture_output=True, text=True, timeout=1800, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
+        name, path = ended.stdout.split()
+        assert name == target
+        return Path(path)
+
+    return built
+
+
+@pytest.fixture(scope="session")
+def image_of(
+    archive_of: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Unpacked]]:
+    """An image, unpacked. What is unpacked takes gigabytes, and goes with the last test."""
+    images: dict[str, Unpacked] = {}
+
+    def unpacked(target: str) -> Unpacked:
+        if target not in images:
+            archive = archive_of(target)
+            layers = int(archive.with_suffix(".base-layers").read_text())
+            images[target] = unpack(archive, layers, tmp_path_factory.mktemp(target))
+        return images[target]
+
+    yield unpacked
+    for image in images.values():
+        shutil.rmtree(image.root)
