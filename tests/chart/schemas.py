@@ -112,7 +112,7 @@ def _strict(node: Any) -> Any:
         return [_strict(one) for one in node]
     if not isinstance(node, dict):
         return node
-    found = {key: _strict(value) for key, value in node.items()}
+    found = {key: _strict(value) for key, value in node.items() if key != "description" or not isinstance(value, str)}
     free = node.get("x-kubernetes-preserve-unknown-fields") or node.get("x-kubernetes-embedded-resource")
     if isinstance(node.get("properties"), dict) and node.get("type") == "object" and not free:
         found.setdefault("additionalProperties", False)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from chart.helm import CHART, SETS, VALUES, Rendered, render
 from fineline import __version__
@@ -84,6 +86,24 @@ def test_the_operator_reads_what_the_values_say(name: str, tmp_path: Path) -> No
     assert settings.progress_seconds == values["progressSeconds"]
     assert settings.trouble_seconds == values["troubleSeconds"]
     assert settings.lease.seconds == values["lease"]["seconds"]
+
+
+def test_every_setting_of_the_operator_can_be_said_by_a_value() -> None:
+    """But for the port of /healthz and /metrics, which is a pod's own matter."""
+    told = yaml.safe_load(render("everything").settings_text)
+
+    def untold(model: type[BaseModel], values: dict[str, Any], path: str = "") -> Iterator[str]:
+        for name, field in model.model_fields.items():
+            key = field.alias or name
+            if key not in values:
+                yield f"{path}{key}"
+                continue
+            value = values[key][0] if isinstance(values[key], list) else values[key]
+            for inner in get_args(field.annotation) or (field.annotation,):
+                if isinstance(inner, type) and issubclass(inner, BaseModel):
+                    yield from untold(inner, value, f"{path}{key}.")
+
+    assert list(untold(OperatorSettings, told)) == ["healthPort"]
 
 
 def test_the_lease_is_the_releases_own(tmp_path: Path) -> None:
