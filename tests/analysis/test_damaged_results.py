@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
@@ -32,8 +33,8 @@ def beside_others(data: bytes) -> MemoryStore:
     return store
 
 
-def assert_others_are_analysed(data: bytes) -> None:
-    found = read_metrics(beside_others(data))
+def assert_others_are_analysed(store: MemoryStore) -> None:
+    found = read_metrics(store)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         analysis = analyse(found.frame, QUICK, tuple(Notice("Reading", text) for text in found.notices))
@@ -45,13 +46,17 @@ def assert_others_are_analysed(data: bytes) -> None:
 @settings(max_examples=40)
 @given(DAMAGED)
 def test_whatever_a_commit_holds_the_others_are_analysed(data: bytes) -> None:
-    assert_others_are_analysed(data)
+    assert_others_are_analysed(beside_others(data))
 
 
 @settings(max_examples=40)
-@given(extreme_rows().map(arrow.to_file))
-def test_whatever_values_a_commit_has_the_others_are_analysed(data: bytes) -> None:
-    assert_others_are_analysed(data)
+@given(extreme_rows())
+def test_whatever_values_commits_have_the_others_are_analysed(rows: pa.Table) -> None:
+    store = beside_others(b"")
+    for number in range(rows.num_rows):
+        place = UnitAddress("odd", "main", number, "piqa", "0123456789abcdef").metrics
+        store.put(place, arrow.to_file(rows.slice(number, 1)))
+    assert_others_are_analysed(store)
 
 
 @pytest.mark.parametrize("values", [{"value": 1e300}, {"value": -1e61}, {"n": 2**62}], ids=str)

@@ -47,8 +47,8 @@ def _with(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
 @st.composite
 def extreme_rows(draw: st.DrawFn) -> pa.Table:
     """Rows of the right types: any value that a type can hold, in any few of the columns."""
-    rows = draw(st.integers(0, 8))
-    steps = [metrics_of(replace(ODD, step=step + 1), step / 10) for step in range(rows)]
+    rows, apart = draw(st.integers(0, 8)), draw(st.booleans())
+    steps = [metrics_of(replace(ODD, step=step + 1) if apart else ODD, step / 10) for step in range(rows)]
     table = pa.concat_tables([METRICS.empty_table(), *steps])
     for field in draw(st.lists(st.sampled_from(list(METRICS)), max_size=5, unique_by=lambda one: one.name)):
         values = draw(st.lists(st.sampled_from(_values(field)) | st.none(), min_size=rows, max_size=rows))

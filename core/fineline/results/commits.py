@@ -32,6 +32,7 @@ _MOST_BYTES = 16 * 1024 * 1024
 _MOST_LABELS = 64 * 1024
 """In characters; what a CheckpointEval may say has half of it."""
 
+_OF_ONE_UNIT = ("run", "branch", "step", "task")
 _LONGEST_REASON = 500
 
 
@@ -104,6 +105,9 @@ def _rows(table: pa.Table) -> pa.Table:
     if rows.nbytes > _MOST_BYTES:
         raise ValueError(f"has {rows.nbytes:,} bytes of rows, which no commit has")
     rows.validate(full=True)
+    several = [name for name in _OF_ONE_UNIT if pc.count_distinct(rows[name]).as_py() > 1]
+    if several:
+        raise ValueError(f"has rows of more than one {several[0]}, which no commit has")
     times = pc.min_max(rows["evaluated_at"].cast(pa.int64())).as_py()
     if times["min"] < FIRST_TIME or times["max"] > LAST_TIME:
         raise ValueError("its evaluated_at is no time between the years 1 and 9999")

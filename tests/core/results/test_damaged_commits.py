@@ -99,6 +99,15 @@ def test_a_commit_without_rows_is_named() -> None:
     assert_left_out(arrow.to_file(METRICS.empty_table()), "has no rows")
 
 
+@pytest.mark.parametrize("name", ["run", "branch", "step", "task"])
+def test_rows_of_several_units_are_no_commit(name: str) -> None:
+    table = pa.concat_tables([metrics_of(ODD)] * 2)
+    field = METRICS.field(name)
+    column = pa.array([1, 2], pa.int64()).cast(field.type)
+    mixed = table.set_column(METRICS.names.index(name), field, column)
+    assert_left_out(arrow.to_file(mixed), f"has rows of more than one {name}, which no commit has")
+
+
 def test_a_version_of_thousands_of_digits_is_named() -> None:
     assert_left_out(arrow.to_file(metrics_of(ODD), {arrow.VERSION_KEY: b"9" * 5000}), "has schema version 999999999;")
 
