@@ -68,6 +68,7 @@ FULL: dict[str, StatusModel] = {
         report="s3://evals/results/analyses/evals.sevens/report.html",
         inputs_digest="d" * 64,
         left_out=("run=x/step1: truncated",),
+        published_at=NOW,
         job_name="sevens-3f9c2a10",
         last_run=LastRun(job_name="sevens-1", start_time=NOW, completion_time=NOW, commits=504),
     ),
