@@ -213,6 +213,27 @@ def refused(node: Node, namespace: str, *words: str, role: str) -> bool:
     return False
 
 
+@pytest.mark.parametrize("part", ["kube-apiserver", "kubelet", "containerd"])
+def test_a_part_of_the_node_that_is_killed_comes_back_and_pods_run_on(
+    node: Node, node_namespace: str, part: str
+) -> None:
+    node.apply(deployment(node_namespace, "lasting", "sleep", "3600"))
+    node.wait_until(lambda: running(node, node_namespace, "app=lasting"), "the pod to run")
+    before = node.items("pods", node_namespace)
+
+    node.kill(part)
+
+    node.wait_until(lambda: node.kubectl("get", "--raw", "/readyz", check=False) == "ok", "the API server to answer")
+    node.apply(job(node_namespace, "after", "say", "here", completions=1))
+    node.wait_until(
+        lambda: node.get("job", "after", node_namespace).get("status", {}).get("succeeded") == 1, "a Job to complete"
+    )
+    after = node.items("pods", node_namespace, selector="app=lasting")
+    assert [pod["status"]["containerStatuses"][0]["containerID"] for pod in after] == [
+        pod["status"]["containerStatuses"][0]["containerID"] for pod in before
+    ]
+
+
 def test_the_kubelet_answers_nobody_it_does_not_know(node: Node) -> None:
     (found,) = node.items("nodes", "default")
     address = next(one["address"] for one in found["status"]["addresses"] if one["type"] == "InternalIP")

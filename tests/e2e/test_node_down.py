@@ -39,15 +39,6 @@ def listed() -> dict[str, list[str]]:
     }
 
 
-def node_processes() -> list[int]:
-    """The ids of all processes in the node's control group, its pods' included."""
-    folders = Path("/sys/fs/cgroup").rglob("fineline-node/**/cgroup.procs")
-    found: set[int] = set()
-    for file in folders:
-        found |= {int(line) for line in file.read_text().split()}
-    return sorted(found)
-
-
 def wait_until_gone(processes: list[int]) -> None:
     """A process that has ended is there until its parent, the machine's first process, has asked for it."""
     wait_for(
@@ -96,7 +87,7 @@ def test_a_second_up_finds_the_first(clean: dict[str, list[str]]) -> None:
 def test_down_leaves_nothing_of_a_node_with_pods(clean: dict[str, list[str]]) -> None:
     node = nodes.bring_up()
     lasting_pod(node)
-    processes = node_processes()
+    processes = nodes.processes()
     assert len(processes) > 8
     assert listed() != clean
 
@@ -114,10 +105,10 @@ def test_an_up_that_is_killed_half_way_can_be_taken_down(clean: dict[str, list[s
     with subprocess.Popen(
         [str(nodes.SCRIPT), "up"], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as up:
-        wait_for(node_processes, "the node's first process")
+        wait_for(nodes.processes, "the node's first process")
         time.sleep(seconds)  # somewhere on the way: between two steps whose times are not known
         os.killpg(up.pid, signal.SIGKILL)
-    processes = node_processes()
+    processes = nodes.processes()
     assert processes
 
     down = run_script("down")

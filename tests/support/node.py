@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,16 @@ class Node:
         if done.returncode:
             raise RuntimeError(done.stderr.strip())
 
+    def kill(self, part: str) -> None:
+        """Ends one of the node's own parts by SIGKILL, such as `kubelet` or `kube-apiserver`; the node starts it again
+        within seconds. Raises RuntimeError where there is no such process."""
+        programs = {process: Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[0] for process in processes()}
+        ids = [process for process, program in programs.items() if Path(os.fsdecode(program)).name == part]
+        if not ids:
+            raise RuntimeError(f"the node has no {part}")
+        for process in ids:
+            os.kill(process, signal.SIGKILL)
+
     @contextlib.contextmanager
     def namespace(self, prefix: str = "e2e", *, pod_security: str = "restricted") -> Iterator[str]:
         """A fresh namespace that enforces a level of Pod Security, deleted afterwards."""
@@ -83,6 +94,14 @@ class Node:
     def wait_until(self, true: Callable[[], object], what: str, *, seconds: float = 60) -> None:
         """Waits with a pause that leaves the node some of the processor."""
         wait_for(true, what, seconds=seconds, every=0.3)
+
+
+def processes() -> list[int]:
+    """The ids of all processes in the node's control group, its pods' included."""
+    found: set[int] = set()
+    for file in Path("/sys/fs/cgroup").rglob("fineline-node/**/cgroup.procs"):
+        found |= {int(line) for line in file.read_text().split()}
+    return sorted(found)
 
 
 def box_container(*words: str, name: str = "box", **more: Any) -> dict[str, Any]:
