@@ -102,10 +102,10 @@ USER 0
 RUN ldconfig -p | grep -q libnuma.so.1 || \
     { apt-get update -q && apt-get install -q -y --no-install-recommends libnuma1 && rm -rf /var/lib/apt/lists/*; }
 # Installed in place, with the tools beside it: a copy out of another stage would take another 6 GB of disk to build.
-RUN --mount=type=bind,from=tools,source=/build,target=/build \
-    --mount=type=bind,source=locks/evaluator-cpu.txt,target=/tmp/lock.txt \
-    --mount=type=secret,id=index --mount=type=secret,id=ca \
-    sh /build/images/make-venv.sh /tmp/lock.txt
+# The lock is copied: buildah takes a step for done that only mounts something else than before.
+COPY locks/evaluator-cpu.txt /usr/share/fineline/lock.txt
+RUN --mount=type=bind,from=tools,source=/build,target=/build --mount=type=secret,id=index --mount=type=secret,id=ca \
+    sh /build/images/make-venv.sh /usr/share/fineline/lock.txt
 USER 65532:65532
 COPY --from=programs /build/programs/opt/fineline/lib /opt/fineline/lib
 COPY --from=programs /build/programs/opt/fineline/bin/fineline-evaluator /opt/fineline/bin/

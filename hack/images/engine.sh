@@ -106,10 +106,8 @@ engine_build() { # IMAGE FILE.tar ARGUMENT…: ends with the first failure's sta
         podman save -q --format docker-archive -o "$file" "$image"
       ;;
     buildah)
-      # The archive is what anyone uses; the layers of before the last step stay, for the next build.
       run_buildah bud --isolation chroot --format docker --layers "${limits[@]}" --timestamp "$epoch" -t "$image" "$@" . &&
-        run_buildah push -q "$image" "docker-archive:$file:$image" &&
-        run_buildah rmi "$image"
+        run_buildah push -q "$image" "docker-archive:$file:$image"
       ;;
   esac
 }

@@ -4,12 +4,11 @@
 set -eu
 
 for packages in "$1"/lib/python3*/site-packages; do
-  # The packages' own tests; headers and sources for those who compile against pyarrow; its RPC server, and the engine
-  # interchange that goes with it.
+  # The packages' own tests; headers and sources for those who compile against pyarrow; its RPC libraries, which nothing
+  # else in it is linked to.
   find "$packages" -type d -name tests -prune -exec rm -rf {} +
   rm -rf "$packages"/pyarrow/include "$packages"/pyarrow/includes "$packages"/pyarrow/src \
-    "$packages"/pyarrow/libarrow_flight.* "$packages"/pyarrow/_flight.* \
-    "$packages"/pyarrow/libarrow_substrait.* "$packages"/pyarrow/_substrait.*
+    "$packages"/pyarrow/libarrow_flight.* "$packages"/pyarrow/libarrow_python_flight.* "$packages"/pyarrow/_flight.*
   # Pods start from bytecode: the root file system can't be written to. Never checked against the sources, which
   # don't change in an image. Packages ship templates and tests of syntax that don't compile: no harm.
   /opt/fineline/bin/python -m compileall -q -j 2 --invalidation-mode unchecked-hash "$packages" >/dev/null || :
