@@ -29,16 +29,21 @@ _GROWTH = 2
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a compacted file holds of the listed commits, but for those that another file gave before it."""
+    """What a compacted file holds of the listed commits, but for those that another file gave before it.
+
+    `commits` are those that the rows are of.
+    """
 
     file: CompactedFile
     rows: pl.DataFrame
+    commits: frozenset[str]
     left_out: Mapping[str, LeftOut]
     replaces: frozenset[str]
 
     @property
-    def commits(self) -> int:
-        return self.rows["commit"].n_unique() + len(self.left_out)
+    def size(self) -> int:
+        """In commits."""
+        return len(self.commits) + len(self.left_out)
 
 
 @dataclass(slots=True)
@@ -68,7 +73,7 @@ class Compactor:
         try:
             if fresh.height or left_out:
                 _write(store, run_folder, fresh, left_out, seen)
-        except (StoreError, pa.ArrowException, pl.exceptions.PolarsError) as error:
+        except (StoreError, ValueError, pa.ArrowException, pl.exceptions.PolarsError) as error:
             self.hindrance = f"metrics could not be compacted, so the next analysis reads these again: {error}"
             return
         # Who may write and not delete leaves them: they are not read again where another one replaces them.
@@ -95,7 +100,7 @@ def to_merge(fresh: int, sizes: Sequence[int]) -> list[int]:
 
 def _write(store: Store, run_folder: str, fresh: pl.DataFrame, left_out: Mapping[str, LeftOut], seen: Seen) -> None:
     new = fresh["commit"].n_unique() + len(left_out)
-    merged = [seen.parts[place] for place in to_merge(new, [part.commits for part in seen.parts])]
+    merged = [seen.parts[place] for place in to_merge(new, [part.size for part in seen.parts])]
     rows = pl.concat([fresh, *(part.rows for part in merged)]).sort("commit", maintain_order=True)
     all_left_out = {commit: item for part in merged for commit, item in part.left_out.items()} | dict(left_out)
     there = {file.name for file in seen.files}

@@ -76,7 +76,7 @@ def read_run(
     listed = {_commit(item, above): item for item in store.list(above) if layout.is_commit(item.name)}
     seen = _compacted(store, run_folder, listed) if listed else Seen()
     wanted = [commit for commit in listed if tasks is None or _task(commit) in tasks]
-    held = _held(seen.parts)
+    held = frozenset[str]().union(*(part.commits for part in seen.parts), *(part.left_out for part in seen.parts))
     read = _Reading(store, above, read_commit if compactor is None else read_listed_commit)
     fresh = read.rows([listed[commit] for commit in wanted if commit not in held], pool)
     if compactor is not None:
@@ -87,9 +87,10 @@ def read_run(
     # The commit breaks ties, and the order within a commit is kept: the same rows in the same order, however read.
     rows = rows.sort([*ROW_ORDER, "commit"], nulls_last=False, maintain_order=True)
     reasons = {commit: item.reason for part in seen.parts for commit, item in part.left_out.items()} | read.reasons
+    gone = {commit for commit, item in read.found.items() if item is None}
     return RunMetrics(
         rows=rows.select(METRICS.names),
-        commits=rows["commit"].n_unique(),
+        commits=sum(not (commit in reasons or commit in gone) for commit in wanted),
         listed=_digest(listed, read.found),
         labels=_newest_labels(rows),
         notices=tuple(notice(store, listed[commit].name, reasons[commit]) for commit in wanted if commit in reasons),
@@ -122,7 +123,6 @@ def _compacted(store: Store, run_folder: str, listed: Mapping[str, StoredObject]
         seen.files = compacted_files(store, run_folder)
     except StoreError:
         return seen
-    there = pl.DataFrame({"commit": list(listed), "etag": [item.etag for item in listed.values()]}, schema=_KEYS)
     for file in seen.files:
         if file.name in seen.superseded:
             continue
@@ -133,23 +133,18 @@ def _compacted(store: Store, run_folder: str, listed: Mapping[str, StoredObject]
             continue
         except (ResultError, StoreError):
             continue
+        there = pl.DataFrame({"commit": list(listed), "etag": [item.etag for item in listed.values()]}, schema=_KEYS)
         rows = compacted.rows.join(there, on=_ON, how="semi", maintain_order="left")
         left_out = {
             commit: item
             for commit, item in compacted.left_out.items()
             if commit in listed and listed[commit].etag == item.etag
         }
-        part = Part(file, rows, left_out, compacted.replaces)
-        there = there.filter(~pl.col("commit").is_in(_held([part])))
+        part = Part(file, rows, frozenset(rows["commit"].unique()), left_out, compacted.replaces)
         seen.superseded |= compacted.replaces
         seen.parts.append(part)
-        listed = {commit: listed[commit] for commit in there["commit"]}
+        listed = {commit: item for commit, item in listed.items() if not (commit in part.commits or commit in left_out)}
     return seen
-
-
-def _held(parts: Iterable[Part]) -> set[str]:
-    """The commits that are in these compacted files, or known from them to be left out."""
-    return {commit for part in parts for commit in (*part.rows["commit"].unique(), *part.left_out)}
 
 
 class _Reading:

@@ -350,6 +350,11 @@ def test_odd_labels_of_a_manifest_are_unknown_ones(labels: object) -> None:
     assert type(MANIFEST).from_json(json.dumps(values).encode(), "m").labels == RunLabels()
 
 
+@pytest.mark.parametrize("text", ['{"family": "\\ud83d"}', "[", "7", "[" * 100_000])
+def test_labels_of_a_compacted_file_that_are_none_are_unknown_ones(text: str) -> None:
+    assert RunLabels.from_json(text) == RunLabels()
+
+
 def broken(kind: str) -> bytes:
     """A whole Arrow file of ours with something in it that must not be believed."""
     table = metrics_of(unit(1))
