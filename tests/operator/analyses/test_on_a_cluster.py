@@ -11,6 +11,7 @@ import pytest
 
 from fineline.results import UnitAddress
 from fineline.results.analyses import read_latest
+from fineline_operator.analyses.waiting import LIST_SECONDS
 from support import pods
 from support.kubelet import Kubelet, kubelet
 from support.lab import BUCKET, Lab
@@ -20,6 +21,9 @@ from support.publishing import commit
 CREDENTIALS = "s3-credentials"
 PROGRAM_SECONDS = 240
 """The real program takes some seconds of a processor, which on a machine that others use are many of the clock's."""
+
+AFTER_A_PAUSE = PROGRAM_SECONDS + LIST_SECONDS
+"""Where a listing took many seconds, as on such a machine it may, the next is made after minutes."""
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
@@ -112,7 +116,7 @@ def test_results_become_a_report_and_new_ones_another(restricted: Lab, operator:
     publish(lab, 7000, run="other")
     lab.analyses.edit(history=1)  # edited, it is looked at: nothing else tells of results that no CheckpointEval made
     lab.analyses.wait_until(
-        lambda: lab.analyses.status()["inputsDigest"] != latest.digest, "a second report", seconds=PROGRAM_SECONDS
+        lambda: lab.analyses.status()["inputsDigest"] != latest.digest, "a second report", seconds=AFTER_A_PAUSE
     )
     lab.analyses.wait("Ready", "True", "UpToDate")
     status = lab.analyses.status()
@@ -138,14 +142,14 @@ def test_results_that_return_to_an_earlier_set_become_a_report_again(restricted:
     lab.results.put(cut, b"ARROW1 and then the disk was full")
     lab.analyses.edit(history=2)
     lab.analyses.wait_until(
-        lambda: lab.analyses.status().get("leftOut"), "the cut result to be named", seconds=PROGRAM_SECONDS
+        lambda: lab.analyses.status().get("leftOut"), "the cut result to be named", seconds=AFTER_A_PAUSE
     )
     lab.results.delete(cut)
     lab.analyses.edit(history=3)
     lab.analyses.wait_until(
         lambda: lab.analyses.status()["inputsDigest"] == first["inputsDigest"],
         "the analysis of what is left",
-        seconds=PROGRAM_SECONDS,
+        seconds=AFTER_A_PAUSE,
     )
     lab.analyses.wait("Ready", "True", "UpToDate")
     assert not lab.analyses.status().get("leftOut")
