@@ -13,5 +13,7 @@ for packages in "$1"/lib/python3*/site-packages; do
   # don't change in an image. Packages ship templates and tests of syntax that don't compile: no harm.
   /opt/fineline/bin/python -m compileall -q -j 2 --invalidation-mode unchecked-hash "$packages" >/dev/null || :
 done
+# uv's, which anybody may write to.
+rm -f "$1/.lock"
 # The earliest that every archive format knows, so that equal content makes equal layers.
 find "$1" -exec touch --no-dereference --date=1980-01-01T00:00:00Z {} +
