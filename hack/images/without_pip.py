@@ -3,7 +3,6 @@ lock says, for good."""
 
 import shutil
 import site
-import sys
 import sysconfig
 from pathlib import Path
 
@@ -25,4 +24,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
