@@ -41,6 +41,7 @@ for network in "$link_network" "$pod_network" "$service_network"; do
   taken=$(ip -4 route show match "$network" | grep -v '^default' || true)$(ip -4 route show root "$network" | grep -v '^default' || true)
   [[ -z $taken || $taken == *" dev $host_interface"* ]] || fail "the node's network $network is in use here (${taken%%$'\n'*})"
 done
-free=$(df --output=avail -k "$(dirname "$data")" 2>/dev/null | tail -1)
-((${free:-0} > 4000000)) || fail "less than 4 GB are free for images in $(dirname "$data"): set FINELINE_NODE_DATA to a folder elsewhere"
+mkdir -p "$cache"
+free=$(df --output=avail -k "$cache" | tail -1)
+((free > 4000000)) || fail "less than 4 GB are free for images in $cache: set XDG_CACHE_HOME to a folder elsewhere"
 ((${#state} < 70)) || fail "FINELINE_NODE=$state is too long a path for the sockets in it (at most 70 characters)"

@@ -31,6 +31,27 @@ until_true() { # WHAT COMMAND...
   done
 }
 
+of_containerd() { ctr --address "$state/containerd/sock" --namespace k8s.io "$@"; }
+
+# What an earlier node left beside the images: containers whose processes ended with it, the layers that these wrote to,
+# and images whose tag has gone to another. In a containerd without the kubelet's interface, which would keep them in mind.
+tidy_images() {
+  local alone
+  containerd --config "$state/containerd-alone.toml" >>"$state/log/containerd-alone.log" 2>&1 &
+  alone=$!
+  until_true "containerd did not start: see $state/log/containerd-alone.log" of_containerd version
+  of_containerd containers list --quiet |
+    xargs --no-run-if-empty ctr --address "$state/containerd/sock" --namespace k8s.io containers delete || true
+  of_containerd snapshots list | awk '$3 == "Active" { print $1 }' |
+    xargs --no-run-if-empty ctr --address "$state/containerd/sock" --namespace k8s.io snapshots remove || true
+  of_containerd images list | awk 'NR > 1 && $1 !~ /^sha256:/ { tagged[$3] } NR > 1 && $1 ~ /^sha256:/ { target[$1] = $3 }
+    END { for (name in target) if (!(target[name] in tagged)) print name }' |
+    xargs --no-run-if-empty ctr --address "$state/containerd/sock" --namespace k8s.io images remove || true
+  kill "$alone"
+  wait "$alone" || true
+  rm -rf "$images_store"/io.containerd.grpc.v1.cri "$images_store"/io.containerd.runtime.v2.task
+}
+
 asked() { curl -fs --cacert "$pki/ca.crt" --cert "$pki/admin.crt" --key "$pki/admin.key" "https://127.0.0.1:6443/$1"; }
 
 mount --make-rshared /
@@ -46,7 +67,6 @@ echo 1 >/proc/sys/net/ipv4/ip_forward
 
 keep etcd "$binaries/etcd" --data-dir "$data/etcd" --unsafe-no-fsync --log-level warn \
   --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380
-keep containerd containerd --config "$state/containerd.toml"
 keep kube-apiserver "$binaries/kube-apiserver" --etcd-servers http://127.0.0.1:2379 --secure-port 6443 \
   --advertise-address "$node_address" --service-cluster-ip-range "$service_network" --allow-privileged \
   --tls-cert-file "$pki/api-server.crt" --tls-private-key-file "$pki/api-server.key" --client-ca-file "$pki/ca.crt" \
@@ -57,11 +77,12 @@ keep kube-apiserver "$binaries/kube-apiserver" --etcd-servers http://127.0.0.1:2
   --service-account-key-file "$pki/accounts.pub" --service-account-signing-key-file "$pki/accounts.key" \
   --audit-policy-file "$state/audit-policy.yaml" --audit-log-path "$state/log/audit.log" --audit-log-maxsize 100000
 
-until_true "containerd did not start: see $state/log/containerd.log" ctr --address "$state/containerd/sock" version
-for image in box dns; do
-  until_true "the image $image could not be loaded: see $state/log/containerd.log" \
-    ctr --address "$state/containerd/sock" --namespace k8s.io images import "$images/$image.tar"
-done
+# The API server takes longer than this.
+tidy_images >>"$state/log/containerd-alone.log" 2>&1
+keep containerd containerd --config "$state/containerd.toml"
+until_true "containerd did not start: see $state/log/containerd.log" of_containerd version
+until_true "the node's own images could not be loaded: see $state/log/containerd.log" \
+  "$here/load.sh" "$images/box.tar" "$images/dns.tar"
 until_true "the API server did not start: see $state/log/kube-apiserver.log" asked readyz
 
 keep kube-controller-manager "$binaries/kube-controller-manager" --kubeconfig "$pki/controller-manager.kubeconfig" \

@@ -1,8 +1,10 @@
 # shellcheck shell=bash disable=SC2034
 # Names that hack/node.sh and its parts share; sourced, never run.
 state=${FINELINE_NODE:-${XDG_RUNTIME_DIR:-/run}/fineline-node}   # keys, kubeconfig, logs, sockets: small
-data=${FINELINE_NODE_DATA:-/var/lib/fineline-node}               # images, containers, volumes, etcd: large
+data=${FINELINE_NODE_DATA:-/var/lib/fineline-node}               # volumes, logs of pods, etcd
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/fineline/node
+# Images outlive the node: a large one takes minutes to unpack. Containers do not.
+images_store=$cache/containerd
 
 node_name=fineline-node
 # The node has a network of its own. One cable (a veth pair) leads to it; its ends are:

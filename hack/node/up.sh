@@ -24,7 +24,7 @@ fi
 started=$SECONDS
 binaries=$("$here/../control-plane.sh" node)
 images=$("$here/images.sh")
-mkdir -p "$state/log" "$state/containerd" "$state/cni" "$data"/{containerd,etcd,kubelet,pod-logs}
+mkdir -p "$state/log" "$state/containerd" "$state/cni" "$images_store" "$data"/{etcd,kubelet,pod-logs}
 chmod 700 "$state" "$data" "$data/etcd"
 mkdir -p /run/containerd /var/lib/cni
 ln -s "$binaries/kubectl" "$state/kubectl"
@@ -38,13 +38,13 @@ rules: [{level: Metadata}]
 YAML
 cat >"$state/containerd.toml" <<TOML
 version = 2
-root = "$data/containerd"
+root = "$images_store"
 state = "$state/containerd/state"
 disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs"]
 [grpc]
   address = "$state/containerd/sock"
 [plugins."io.containerd.internal.v1.opt"]
-  path = "$data/containerd/opt"
+  path = "$images_store/opt"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "localhost/fineline-node/box:1"
   # Where root lacks CAP_SYS_RESOURCE, a pod's score can't be lower than this process's own.
@@ -58,6 +58,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
       SystemdCgroup = false
 TOML
+sed 's/^disabled_plugins = \[/&"io.containerd.grpc.v1.cri", /' "$state/containerd.toml" >"$state/containerd-alone.toml"
 cat >"$state/cni/10-node.conflist" <<JSON
 {"cniVersion": "1.0.0", "name": "$node_name", "plugins": [
   {"type": "ptp", "ipMasq": true, "ipam": {"type": "host-local", "ranges": [[{"subnet": "$pod_network"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
@@ -111,7 +112,7 @@ cgroup_folders >"$state/cgroups"
     echo "$BASHPID" >"$folder/node/cgroup.procs"
   done <"$state/cgroups"
   # Nothing of whoever starts it, such as a proxy for the network, reaches the node's parts.
-  exec env -i PATH="$PATH" HOME=/root FINELINE_NODE="$state" FINELINE_NODE_DATA="$data" \
+  exec env -i PATH="$PATH" HOME=/root FINELINE_NODE="$state" FINELINE_NODE_DATA="$data" XDG_CACHE_HOME="$(dirname "$(dirname "$cache")")" \
     setsid unshare --mount --propagation private --pid --fork --kill-child --mount-proc --net --ipc --uts \
     "$here/inside.sh" "$state" "$data" "$binaries" "$images" </dev/null >"$state/log/node.log" 2>&1
 ) &

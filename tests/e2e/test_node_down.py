@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support import node as nodes
-from support.control_plane import wait_for
+from support.control_plane import REPOSITORY, wait_for
 from support.node import Node, box_container, box_pod, run_script
 
 pytestmark = pytest.mark.e2e
@@ -126,6 +127,27 @@ def test_an_up_after_a_crash_takes_down_what_is_left_and_comes_up(clean: dict[st
 
     assert again.kubeconfig == node.kubeconfig
     assert node.items("nodes", "default")
+
+
+def test_an_image_outlives_the_node_and_its_containers_do_not(clean: dict[str, list[str]], tmp_path: Path) -> None:
+    name, archive = "localhost/fineline-node/outliving:1", tmp_path / "outliving.tar"
+    built = subprocess.check_output([str(REPOSITORY / "hack" / "node" / "images.sh")], text=True).strip()
+    write = REPOSITORY / "hack" / "node" / "archive.py"
+    subprocess.run([sys.executable, str(write), name, f"{built}/box", str(archive)], check=True)
+    container = box_container("sleep", "600", image=name)
+    node = nodes.bring_up()
+    node.load(archive)
+    node.apply(box_pod("default", "of-the-first", containers=[container]))
+    node.wait_until(lambda: node.phase("default", "of-the-first") == "Running", "the pod to run")
+
+    assert run_script("down").returncode == 0
+    node = nodes.bring_up()
+
+    node.apply(box_pod("default", "of-the-second", containers=[container]))
+    node.wait_until(lambda: node.phase("default", "of-the-second") == "Running", "the pod to run")
+    assert [pod["metadata"]["name"] for pod in node.items("pods", "default")] == ["of-the-second"]
+    programs = [Path(f"/proc/{process}/cmdline").read_bytes() for process in nodes.processes()]
+    assert programs.count(b"/box\0sleep\x00600\0") == 1
 
 
 def test_what_is_missing_is_said_in_one_sentence(clean: dict[str, list[str]], tmp_path: Path) -> None:
