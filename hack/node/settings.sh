@@ -26,12 +26,13 @@ fail() {
   exit 1
 }
 
-# The folders of that control group, one for each hierarchy of this machine (one in all with cgroup v2).
+# The folders of that control group, one for each hierarchy of this machine: one in all with cgroup v2, and with v1 one
+# beside the others where that is mounted too, for runc makes use of it.
 cgroup_folders() {
   if [[ -e /sys/fs/cgroup/cgroup.controllers ]]; then
     echo "/sys/fs/cgroup/$cgroup"
   else
-    awk -v name="$cgroup" '$3 == "cgroup" && $2 ~ "^/sys/fs/cgroup/" { print $2 "/" name }' /proc/mounts
+    awk -v name="$cgroup" '$3 ~ /^cgroup2?$/ && $2 ~ "^/sys/fs/cgroup/" { print $2 "/" name }' /proc/mounts
   fi
 }
 

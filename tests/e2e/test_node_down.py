@@ -57,7 +57,9 @@ def clean() -> Iterator[dict[str, list[str]]]:
     if os.environ.get("FINELINE_NODE_KEEP") == "1" or os.environ.get("FINELINE_E2E_KUBECONFIG") or os.geteuid() != 0:
         pytest.skip("it takes the node down, and the node is to be kept (or is not this machine's own)")
     assert run_script("down").returncode == 0
-    yield listed()
+    found = listed()
+    assert found["control groups"] == []
+    yield found
     run_script("down")
 
 
