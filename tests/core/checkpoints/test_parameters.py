@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fineline.checkpoints import Parameters, TensorInfo, count, read_local_header
+from fineline_evaluator.backends.modelling import modelling
 from support.models import make_checkpoint
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -29,7 +30,8 @@ def test_the_total_is_what_the_model_itself_counts(tmp_path: Path, architecture:
     library: Any = transformers
     make_checkpoint(tmp_path, architecture=architecture, tokenizer=False, shards=shards)
     config = json.loads((tmp_path / "config.json").read_text())
-    model = library.AutoModelForCausalLM.from_config(library.AutoConfig.from_pretrained(tmp_path))
+    with modelling():
+        model = library.AutoModelForCausalLM.from_config(library.AutoConfig.from_pretrained(tmp_path))
     ends = (model.get_input_embeddings(), model.get_output_embeddings())
     embeddings = {id(module.weight): module.weight.numel() for module in ends}
     found = count(headers(tmp_path), config)

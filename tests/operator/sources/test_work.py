@@ -28,8 +28,6 @@ from fineline_operator.threads import Threads
 from support.evaluations import listed_checkpoint
 from support.publishing import commit
 
-CREATED = datetime.now(UTC)
-
 
 @dataclass
 class Cluster:
@@ -44,7 +42,13 @@ class Cluster:
     async def create(self, _: Source, template: str, new: NewEvaluation) -> Created:
         self.asked.append("create")
         self.evaluations[new.name] = MadeEvaluation(
-            new.name, new.name, frozenset(new.members), template, finished=False, succeeded=False, created=CREATED
+            new.name,
+            new.name,
+            frozenset(new.members),
+            template,
+            finished=False,
+            succeeded=False,
+            created=datetime.now(UTC),
         )
         return Created.NOW
 
@@ -62,6 +66,7 @@ class Worked:
     folder: Path
     spec: dict[str, Any] = field(default_factory=dict)
     cluster: Cluster = field(default_factory=Cluster)
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
     work: Work = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +75,7 @@ class Worked:
 
     def restart(self) -> None:
         cluster: Any = self.cluster
-        self.work = Work(Site(cluster, cluster, cluster, Threads(), StoreTable()), CREATED)
+        self.work = Work(Site(cluster, cluster, cluster, Threads(), StoreTable()), self.created)
 
     @property
     def source(self) -> Source:
@@ -81,7 +86,7 @@ class Worked:
             "template": {"run": {"name": "tiny"}, "suite": {"name": "loss"}, "results": results},
         }
         kind = {"apiVersion": "fineline.dev/v1alpha1", "kind": "CheckpointSource", "metadata": {"name": "tiny"}}
-        seen = SourceSeen("evals", "tiny", "uid", 1, CREATED, False, "", CheckpointSourceStatus())
+        seen = SourceSeen("evals", "tiny", "uid", 1, self.created, False, "", CheckpointSourceStatus())
         settings = OperatorSettings.model_validate({"stores": [{"prefix": "file:///"}], "evaluator": {"image": "any"}})
         source = meant(seen, validated(CheckpointSource, kind | {"spec": spec | self.spec}, "test").spec, settings)
         assert isinstance(source, Source)
