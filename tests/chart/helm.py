@@ -81,6 +81,17 @@ def run(*arguments: str | Path, given: str | None = None, **environment: str) ->
     )
 
 
+def on(kubeconfig: Path, *arguments: str | Path, given: str | None = None) -> str:
+    """What `helm ARGUMENTS` prints, in the release's namespace of a cluster; RuntimeError with what it says where it
+    fails."""
+    # A home of its own: Helm keeps what it found out about the API server there.
+    where = ("--namespace", NAMESPACE, "--kubeconfig", kubeconfig)
+    done = run(*arguments, *where, given=given, HOME=str(kubeconfig.parent))
+    if done.returncode:
+        raise RuntimeError(f"helm {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout
+
+
 def template(
     values: str | Mapping[str, Any], *options: str, release: str = RELEASE
 ) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chart.helm import CHART, NAMESPACE, RELEASE, VALUES, run
+from chart.helm import CHART, RELEASE, VALUES, on
 from support.control_plane import ControlPlane
 
 
@@ -44,12 +44,7 @@ class Release:
         return self._helm(verb, RELEASE, str(chart), "--values", "-", *options, given=given)
 
     def _helm(self, *arguments: str, given: str | None = None) -> str:
-        # A home of its own: Helm keeps what it found out about the API server there.
-        where = ("--namespace", NAMESPACE, "--kubeconfig", str(self.plane.kubeconfig))
-        done = run(*arguments, *where, given=given, HOME=str(self.plane.folder))
-        if done.returncode:
-            raise RuntimeError(f"helm {arguments[0]}: {done.stderr.strip()}")
-        return done.stdout
+        return on(self.plane.kubeconfig, *arguments, given=given)
 
 
 def there(plane: ControlPlane, manifest: str) -> list[dict[str, Any]]:

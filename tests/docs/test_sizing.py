@@ -29,10 +29,7 @@ def known_tokens(suite: str) -> tuple[int, int]:
         locked = lock(suite)[task.task]
         if locked.tokens is None or locked.documents is None:
             continue
-        # A limit is drawn from each subtask.
-        drawn = (
-            locked.documents if task.limit is None else min(task.limit * max(len(locked.subtasks), 1), locked.documents)
-        )
+        drawn = locked.drawn(task.limit) or 0
         tokens += locked.tokens * drawn / locked.documents
         documents += drawn
     return round(tokens), round(documents)

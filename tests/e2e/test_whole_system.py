@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chart.helm import NAMESPACE, RELEASE
+from chart.helm import CHART, NAMESPACE, RELEASE
 from fineline.store import open_store
 from support.installed import TRAINING, Installed, built_images, trained
 from support.node import Node
@@ -222,13 +222,12 @@ def test_an_upgrade_and_a_rollback_disturb_nothing_and_uninstalling_leaves_resou
     installed: Installed, undisturbed: Site, stage: Stage
 ) -> None:
     node, before = installed.node, undisturbed.contents()
-    chart = Path(__file__).parents[2] / "charts" / "fineline"
     with stage("upgrade, rollback, uninstall, reinstall"):
-        installed.helm("upgrade", chart, "--wait", values=installed.values(maxActive=5))
+        installed.helm("upgrade", CHART, "--wait", values=installed.values(maxActive=5))
         installed.helm("rollback", "--wait")
         installed.helm("uninstall", "--wait")
         assert node.items("deployments", NAMESPACE) == []
         assert {item["metadata"]["name"] for item in node.items("cksrc", EVALS)} >= {RUN}
-        installed.helm("install", chart, "--wait", values=installed.values())
+        installed.helm("install", CHART, "--wait", values=installed.values())
     evaluated(installed, RUN, counts(installed, RUN)["complete"], seconds=120)
     assert undisturbed.contents() == before

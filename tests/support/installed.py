@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chart.helm import CHART, NAMESPACE, RELEASE, run
+from chart.helm import CHART, NAMESPACE, RELEASE, on
 from support.control_plane import REPOSITORY
 from support.node import Node
 from support.versitygw import S3Server
@@ -57,14 +57,9 @@ class Installed:
 
     def helm(self, verb: str, *arguments: str | Path, values: Mapping[str, Any] | None = None) -> str:
         """`helm VERB fineline …` in its namespace; raises RuntimeError with what it says where it fails."""
-        given = ("--values", "-") if values is not None else ()
-        where = ("--namespace", NAMESPACE, "--kubeconfig", str(self.node.kubeconfig))
-        home = str(self.node.kubeconfig.parent)
-        text = json.dumps(values) if values is not None else None
-        done = run(verb, RELEASE, *arguments, *given, *where, given=text, HOME=home)
-        if done.returncode:
-            raise RuntimeError(f"helm {verb}: {done.stderr.strip()}")
-        return done.stdout
+        if values is None:
+            return on(self.node.kubeconfig, verb, RELEASE, *arguments)
+        return on(self.node.kubeconfig, verb, RELEASE, *arguments, "--values", "-", given=json.dumps(values))
 
     def install(self) -> None:
         self.helm("install", CHART, values=self.values())
