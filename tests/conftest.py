@@ -15,7 +15,7 @@ from support import control_plane as planes
 from support import order, rights_check
 from support.control_plane import ControlPlane
 from support.faults import FaultProxy, proxy_to
-from support.tools import find_tool
+from support.tools import tool_to_test_with
 from support.versitygw import S3Server, serve
 
 # A worker has a core. Threads of two workers that wait for each other spin, and take three times the processor's time.
@@ -53,10 +53,7 @@ def test_data() -> Path:
 @pytest.fixture(scope="session")
 def versitygw_binary() -> Path:
     """The S3 server's program, built the first time (a minute)."""
-    binary, reason = find_tool("versitygw")
-    if binary is None:
-        pytest.skip(f"no S3 server to test with: {reason}")
-    return binary
+    return tool_to_test_with("versitygw")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from chart.release import Release
 from chart.schemas import MONITORING_CRDS, published, schemas
 from support import control_plane as planes
 from support.control_plane import ControlPlane
-from support.tools import find_tool
+from support.tools import tool_to_test_with
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +64,4 @@ def schema_folder(binaries: Path, request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def kubeconform() -> Path:
-    binary, reason = find_tool("kubeconform")
-    if binary is None:
-        pytest.skip(f"no kubeconform to test with: {reason}")
-    return binary
+    return tool_to_test_with("kubeconform")

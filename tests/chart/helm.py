@@ -11,10 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
-from support.tools import find_tool
+from support.tools import tool_to_test_with
 
 CHART = Path(__file__).parents[2] / "charts" / "fineline"
 VALUES = Path(__file__).with_name("values")
@@ -61,10 +60,7 @@ class Rendered:
 @cache
 def helm() -> Path:
     """The program; the test is skipped where it can't be had."""
-    binary, reason = find_tool("helm")
-    if binary is None:
-        pytest.skip(f"no Helm to test with: {reason}")
-    return binary
+    return tool_to_test_with("helm")
 
 
 def run(*arguments: str | Path, given: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from support.tools import find_tool
+from support.tools import tool_to_test_with
 
 MONITORING = Path(__file__).parents[2] / "charts" / "fineline" / "monitoring"
 TARGET = {"job": "fineline", "instance": "10.0.0.1:8080"}
@@ -49,10 +49,7 @@ Series = list[tuple[str, dict[str, str], str]]
 
 @pytest.fixture(scope="module")
 def promtool() -> Path:
-    binary, reason = find_tool("promtool")
-    if binary is None:
-        pytest.skip(f"no promtool to test with: {reason}")
-    return binary
+    return tool_to_test_with("promtool")
 
 
 @pytest.fixture(scope="module")

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from support.control_plane import ControlPlane, wait_for
 from support.kwok import NODE, kwok
-from support.tools import find_tool
+from support.tools import tool_to_test_with
 
 
 def test_a_job_is_completed_under_kwok(cluster: ControlPlane, namespace: str, tmp_path: Path) -> None:
-    binary, reason = find_tool("kwok")
-    if binary is None:
-        pytest.skip(f"no kwok: {reason}")
+    binary = tool_to_test_with("kwok")
     jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
     pod = {"restartPolicy": "Never", "nodeName": NODE, "containers": [{"name": "evaluator", "image": "none"}]}
     spec = {"completionMode": "Indexed", "completions": 3, "parallelism": 3, "template": {"spec": pod}}
