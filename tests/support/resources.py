@@ -72,5 +72,6 @@ def largest_spec(kind: str) -> dict[str, Any]:
     positions = {name: {"branch": "b" * 256, "step": 1} for name in _names(512, 256)}
     if kind == "CheckpointSource":
         return {"uri": "s3://" + "b" * 2000, "template": evaluation, "checkpoints": {"positions": positions}}
-    pinned = [{"branch": "b" * 256, "step": step, "digest": "a" * 64} for step in range(1024)]
+    folder = "f/" * 127 + "f"
+    pinned = [{"branch": "b" * 256, "step": step, "digest": "a" * 64, "folder": folder} for step in range(1024)]
     return evaluation | {"checkpoints": {"uri": "s3://b", "positions": positions, "pinned": pinned}}

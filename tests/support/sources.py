@@ -49,8 +49,10 @@ def walked(
     problem: Problem | None = None,
     tokens: int | None = None,
     tokenizer: str = "t",
+    folder: str | None = None,
 ) -> Walked:
-    folder = f"step{step}" if branch == "main" else f"{branch}/step{step}"
+    if folder is None:
+        folder = f"step{step}" if branch == "main" else f"{branch}/step{step}"
     return Walked(folder, Position(branch, step, tokens), digest * 64, tokenizer, after(changed), problem)
 
 

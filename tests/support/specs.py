@@ -105,8 +105,14 @@ def block(required: dict[str, Values], optional: dict[str, Values]) -> Values:
 
 def _position(*, pinned: bool) -> Values:
     digest = _mostly(st.just("a" * 64), st.sampled_from(("a" * 63, "a" * 65, "A" * 64, "g" * 64)))
-    last = {"digest": digest} if pinned else {"tokens": integers(0, 10**18)}
+    last = {"digest": digest, "folder": folder_names()} if pinned else {"tokens": integers(0, 10**18)}
     return block({"step": integers(0, 5, 10**12 - 1)}, {"branch": texts(256).filter(lambda text: text != "")} | last)
+
+
+def folder_names() -> Values:
+    parts = st.sampled_from(("a", ".a", "..a", "...", "a.", "a\nb", " ", "", ".", "..", "a\0", "é" * 254, "é" * 256))
+    wrong = st.lists(parts, min_size=1, max_size=3).map("/".join)
+    return _mostly(st.sampled_from(("step1000", "main/step1000/", ".a/..b/.../c d")), wrong)
 
 
 def _list(values: Values) -> Values:

@@ -7,11 +7,12 @@ checkpoint and says where they disagree. An index is read only where names of sh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from typing import Protocol
 
 from fineline.checkpoints.checkpoint import Checkpoint, Found, NotUnderstood, Position, Problem
@@ -83,15 +84,26 @@ class Understood:
     said_inside: frozenset[str]
 
 
-def find(store: Store, options: FindOptions | None = None, *, now: datetime | None = None) -> Found:
+def find(
+    store: Store,
+    options: FindOptions | None = None,
+    *,
+    folders: Collection[str] = (),
+    now: datetime | None = None,
+) -> Found:
     """Every checkpoint in `store`, ordered by (branch, tokens or step); the store's root may itself be one.
 
     Lists once, and whole: a listing that fails raises StoreError and gives nothing. No weights are read. `now` is the
     time that `settle_seconds` counts back from, by default this machine's.
+
+    With `folders` (below the root) only these are listed, each with all below it. A checkpoint in one of them is what
+    it is in a listing of all, for nothing of it lies outside of its folder; but a folder elsewhere that claims the same
+    position is not seen.
     """
     options = options or FindOptions()
     now = now or datetime.now(UTC)
-    understood = understand(store, sort_listing(store.list(), Names(store.uri, options.positions)), options)
+    listed = _below(store, folders) if folders else store.list()
+    understood = understand(store, sort_listing(listed, Names(store.uri, options.positions)), options)
     checkpoints = [_settled(checkpoint, options.settle_seconds, now) for checkpoint in understood.checkpoints]
     judged = judge(
         Claim(item.folder, item.position, item.format in READABLE, item.folder in understood.said_inside)
@@ -149,6 +161,18 @@ def explain_empty(found: Found) -> str:
         f"{found.uri}: no checkpoint is there: no config.json with model.safetensors or its shards, and no other known "
         "format. Check the URI."
     )
+
+
+def _below(store: Store, folders: Collection[str]) -> Iterable[StoredObject]:
+    """What lies in these folders. None is listed twice: what sorts behind a folder and starts with it lies in it."""
+    prefixes: list[str] = []
+    for prefix in sorted(f"{folder.removesuffix('/')}/" for folder in folders):
+        if not prefixes or not prefix.startswith(prefixes[-1]):
+            prefixes.append(prefix)
+    if len(prefixes) == 1:
+        return store.list(prefixes[0])
+    with ThreadPoolExecutor(min(_CONCURRENT_READS, len(prefixes))) as pool:
+        return list(chain.from_iterable(pool.map(lambda prefix: list(store.list(prefix)), prefixes)))
 
 
 def _read_inside(store: Store, candidates: Sequence[Candidate], reads: Reads) -> list[Reading | None]:

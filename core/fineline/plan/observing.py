@@ -1,4 +1,4 @@
-"""Reads the world as a plan needs it into plain values: checkpoints, suite, data sets and results, each listed once."""
+"""Reads the world as a plan needs it into plain values: checkpoints, suite, data sets and results."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-from fineline.checkpoints import FindOptions, Found, Position, find, tokenizer_files
+from fineline.checkpoints import FindOptions, Found, Pin, Position, find, select, tokenizer_files
 from fineline.datasets import Mirror, read_mirror
 from fineline.errors import SpecError
 from fineline.plan.positions import POSITIONS_KEY, read_positions
 from fineline.resources import CheckpointEval
-from fineline.resources.checkpoint_eval import CheckpointEvalSpec, CheckpointFiles, Run, SuiteSpec
+from fineline.resources.checkpoint_eval import CheckpointEvalSpec, CheckpointFiles, Checkpoints, Run, SuiteSpec
 from fineline.resources.checkpoint_source import Complete
 from fineline.results import UnitAddress, UnitState, run_states
-from fineline.store import StoredObject, StoreTable, open_store, split_uri
+from fineline.store import Store, StoredObject, StoreTable, open_store, split_uri
 from fineline.suites import CustomSuite, Suite, load, parse
 
 
@@ -49,8 +49,8 @@ def observe(
     stores: StoreTable | None = None,
     now: datetime | None = None,
 ) -> Observed:
-    """Lists the checkpoints once and the run's results once, and reads the small files that keys depend on. The
-    arguments are those of `make_plan`."""
+    """Lists the checkpoints and the run's results, and reads the small files that keys depend on. The arguments are
+    those of `make_plan`."""
     spec = evaluation.spec
     checkpoints = spec.checkpoints
     suite = suite_of(spec.suite, suite_files)
@@ -58,13 +58,35 @@ def observe(
     store = open_store(checkpoints.uri, requester_pays=checkpoints.requester_pays, stores=stores)
     datasets = spec.suite.datasets or datasets_uri
     return Observed(
-        found=find(store, options, now=now),
+        found=_found(store, checkpoints, options, now),
         suite=suite,
         mirror=read_mirror(open_store(datasets, stores=stores)) if datasets is not None else None,
         states=run_states(open_store(results_uri, stores=stores), spec.run.name),
         tokenizer=tokenizer_elsewhere(checkpoints, stores),
         config=config_elsewhere(checkpoints, stores),
     )
+
+
+def pins_of(checkpoints: Checkpoints) -> tuple[Pin, ...] | None:
+    """What a resource pins; None where it selects."""
+    if checkpoints.pinned is None:
+        return None
+    return tuple(Pin(pin.branch, pin.step, pin.digest) for pin in checkpoints.pinned)
+
+
+def _found(store: Store, checkpoints: Checkpoints, options: FindOptions, now: datetime | None) -> Found:
+    """The checkpoints below the URI. Of pinned ones that tell their folders these are listed alone.
+
+    A folder says where to look, not what is meant: where one of them is not there as it was pinned, all is listed, and
+    what comes of it is as if no folder had been told.
+    """
+    pins = pins_of(checkpoints)
+    folders = [pin.folder for pin in checkpoints.pinned or () if pin.folder is not None]
+    if pins is not None and len(folders) == len(pins):
+        found = find(store, options, folders=folders, now=now)
+        if not select(found.checkpoints, pinned=pins).missing:
+            return found
+    return find(store, options, now=now)
 
 
 def uris_of(spec: CheckpointEvalSpec, results_uri: str, datasets_uri: str | None = None) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,6 @@ from datetime import datetime
 from fineline.checkpoints import (
     Checkpoint,
     Found,
-    Pin,
     Selected,
     explain_empty,
     own_tokenizer,
@@ -27,7 +26,7 @@ from fineline.plan.models import (
     WorkOrder,
     key_inputs,
 )
-from fineline.plan.observing import Elsewhere, Observed, observe
+from fineline.plan.observing import Elsewhere, Observed, observe, pins_of
 from fineline.plan.slices import Cost, cut
 from fineline.plan.units import digest_of_config, planned_engine, planned_tasks, with_config
 from fineline.resources import CheckpointEval
@@ -192,8 +191,7 @@ def _none_planned(put_aside: Sequence[PutAside]) -> CheckpointError:
 
 
 def _selected(checkpoints: Checkpoints, found: Found) -> Selected:
-    if checkpoints.pinned is not None:
-        pins = [Pin(pin.branch, pin.step, pin.digest) for pin in checkpoints.pinned]
+    if (pins := pins_of(checkpoints)) is not None:
         return select(found.checkpoints, pinned=pins)
     choice = checkpoints.select
     if choice is None:

@@ -15,6 +15,7 @@ from fineline.engine_arguments import refusal
 from fineline.resources.fields import (
     BranchName,
     DomainName,
+    FolderName,
     LabelledName,
     LabelValue,
     MapKey,
@@ -111,6 +112,12 @@ class Pinned(ResourceModel):
         None,
         description="The checkpoint's digest in 64 hexadecimal digits: if the checkpoint changed since, it fails with "
         "CheckpointChanged. Default: whatever lies there.",
+    )
+    folder: FolderName | None = Field(
+        None,
+        description="The checkpoint's folder below the URI, such as main/step1000: it says where to look. Where all "
+        "that are pinned have one, nothing else is listed, unless one of them is not there as it was pinned. Default: "
+        "looked for below the whole URI.",
     )
 
 

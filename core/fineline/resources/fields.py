@@ -152,6 +152,12 @@ _FILE = r"^[^/]+$"
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_FILE)]
 """The name of a file, without a folder."""
 
+_PART = r"([^/\.\x00][^/\x00]*|\.[^/\.\x00][^/\x00]*|\.\.[^/\x00]+)"
+_FOLDER = rf"^{_PART}(/{_PART})*/?$"
+LONGEST_FOLDER_NAME = 256
+FolderName = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_FOLDER_NAME, pattern=_FOLDER)]
+"""A folder below a URI: what a store takes for one (no part is empty, `.` or `..`), as `check_folder` does."""
+
 PATTERN_WORDS = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": "must be letters, digits, `.`, `_` and `-`, a letter or digit first",
     r"^[A-Za-z0-9][A-Za-z0-9._+-]*$": "must be letters, digits, `.`, `_`, `+` and `-`, a letter or digit first",
@@ -163,6 +169,7 @@ PATTERN_WORDS = {
     _URI_WITHOUT_CREDENTIALS: "must be s3://bucket/prefix/ or file:///folder/",
     _QUEUE: "must be the URL of an SQS queue: https://sqs.<region>.amazonaws.com/<account>/<name>",
     _FILE: "must be the name of a file, without `/`",
+    _FOLDER: "must be a folder below the URI: names with `/` between them, none of them empty, `.` or `..`",
     r"^[0-9a-f]{64}$": "must be a SHA-256 digest in 64 hexadecimal digits",
 }
 """What a pattern asks for, in words, for error messages."""

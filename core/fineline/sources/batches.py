@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fineline.resources.checkpoint_source import CheckpointSourceSpec
-from fineline.resources.fields import GROUP, VERSION
-from fineline.sources.listing import Member, Walked
+from fineline.resources.fields import GROUP, LONGEST_FOLDER_NAME, VERSION
+from fineline.sources.listing import Walked
 from fineline.sources.observed import MadeEvaluation, NewEvaluation, SourceIdentity
 
 SOURCE_LABEL = f"{GROUP}/source"
@@ -34,7 +34,7 @@ _LONGEST_LABEL = 63
 class Cut:
     """Batches to make now, each in order. `due` is when the rest that is left must be one; None where none is left."""
 
-    batches: tuple[tuple[Member, ...], ...]
+    batches: tuple[tuple[Walked, ...], ...]
     due: datetime | None = None
 
 
@@ -53,7 +53,7 @@ def cut(waiting: Sequence[Walked], spec: CheckpointSourceSpec, now: datetime, *,
         if idle or due <= now:
             parts.append(rest)
             due = None
-    return Cut(tuple(tuple(item.member for item in part) for part in parts), due)
+    return Cut(tuple(tuple(part) for part in parts), due)
 
 
 def _due(item: Walked, spec: CheckpointSourceSpec, now: datetime) -> datetime:
@@ -135,7 +135,7 @@ def evaluation_body(
                 "blockOwnerDeletion": False,
             }
         ]
-    pinned = [{"branch": member.branch, "step": member.step, "digest": member.digest} for member in new.members]
+    pinned = [_pinned(checkpoint) for checkpoint in new.checkpoints]
     checkpoints = {"uri": spec.uri} | spec.checkpoints.as_yaml_values() | {"pinned": pinned}
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
@@ -143,6 +143,14 @@ def evaluation_body(
         "metadata": metadata,
         "spec": spec.template.as_yaml_values() | {"checkpoints": checkpoints},
     }
+
+
+def _pinned(checkpoint: Walked) -> dict[str, Any]:
+    """The folder only says where to look. The URI's own has no name, and one of more characters than a CheckpointEval
+    takes is found by a listing of all."""
+    member, folder = checkpoint.member, checkpoint.folder
+    told = {"folder": folder} if 0 < len(folder) <= LONGEST_FOLDER_NAME else {}
+    return {"branch": member.branch, "step": member.step, "digest": member.digest} | told
 
 
 def _mark(source: SourceIdentity, template: str) -> str:

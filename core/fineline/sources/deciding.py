@@ -51,8 +51,8 @@ def decide(observed: SourceObserved) -> SourceDecision:
     waiting = (*selected.under_way, *selected.waiting)
     return SourceDecision(
         create=tuple(
-            NewEvaluation(batches.evaluation_name(observed.source, observed.template, number), members)
-            for number, members in enumerate(now_made, first)
+            NewEvaluation(batches.evaluation_name(observed.source, observed.template, number), together)
+            for number, together in enumerate(now_made, first)
         ),
         delete=history.to_delete(observed, selected.unsettled),
         counts=SourceCounts(

@@ -58,10 +58,14 @@ class SourceObserved:
 
 @dataclass(frozen=True, slots=True)
 class NewEvaluation:
-    """A CheckpointEval to create: its name and its members, in order."""
+    """A CheckpointEval to create: its name and its checkpoints, in order."""
 
     name: str
-    members: tuple[Member, ...]
+    checkpoints: tuple[Walked, ...]
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        return tuple(item.member for item in self.checkpoints)
 
 
 @dataclass(frozen=True, slots=True)

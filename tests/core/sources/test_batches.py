@@ -19,7 +19,7 @@ from fineline.sources.batches import (
 )
 from fineline.sources.deciding import NewEvaluation, SourceIdentity
 from fineline.sources.listing import Member
-from support.sources import SOURCE, member, source_spec
+from support.sources import SOURCE, source_spec, walked
 
 FULL: dict[str, Any] = {
     "template": {
@@ -32,7 +32,7 @@ FULL: dict[str, Any] = {
     },
     "checkpoints": {"positions": {"ckpt_1": {"step": 1000}}, "tokenizer": "s3://bucket/tokenizer/"},
 }
-NEW = NewEvaluation("amber-7b-0f3a-1", (member(10), member(5, branch="side", digest="2")))
+NEW = NewEvaluation("amber-7b-0f3a-1", (walked(10), walked(5, branch="side", digest="2")))
 
 
 def test_a_checkpoint_eval_is_the_template_with_its_members_pinned() -> None:
@@ -44,13 +44,24 @@ def test_a_checkpoint_eval_is_the_template_with_its_members_pinned() -> None:
             "uri": "s3://bucket/run/",
             **FULL["checkpoints"],
             "pinned": [
-                {"branch": "main", "step": 10, "digest": "1" * 64},
-                {"branch": "side", "step": 5, "digest": "2" * 64},
+                {"branch": "main", "step": 10, "digest": "1" * 64, "folder": "step10"},
+                {"branch": "side", "step": 5, "digest": "2" * 64, "folder": "side/step5"},
             ],
         },
     }
     assert spec.checkpoints.pinned is not None
     assert [Member(pin.branch, pin.step, pin.digest or "") for pin in spec.checkpoints.pinned] == list(NEW.members)
+
+
+@pytest.mark.parametrize(
+    ("folder", "told"),
+    [("", False), ("a/step10", True), ("ü" * 249 + "/step10", True), ("a" * 250 + "/step10", False)],
+)
+def test_a_folder_is_told_where_it_has_a_name_that_fits(folder: str, told: bool) -> None:  # noqa: FBT001 - a case
+    body = evaluation_body(SOURCE, source_spec(), "aaaaaaaaaa", NewEvaluation("made", (walked(10, folder=folder),)))
+    (pin,) = validated(CheckpointEval, body, "made").spec.checkpoints.pinned or ()
+    assert pin.folder == (folder if told else None)
+    assert (pin.branch, pin.step, pin.digest) == ("main", 10, "1" * 64)
 
 
 def test_it_is_found_by_its_source_and_goes_with_it() -> None:
@@ -96,7 +107,7 @@ def test_a_name_is_a_dns_label_that_tells_its_number(name: str, number: int, oth
     source = SourceIdentity(name, "evals", "8e2f")
     made = evaluation_name(source, "aaaaaaaaaa", number)
     body = {"apiVersion": "fineline.dev/v1alpha1", "kind": "CheckpointEval", "metadata": {"name": made}}
-    spec = evaluation_body(source, source_spec(), "aaaaaaaaaa", NewEvaluation(made, NEW.members))["spec"]
+    spec = evaluation_body(source, source_spec(), "aaaaaaaaaa", NewEvaluation(made, NEW.checkpoints))["spec"]
     validated(CheckpointEval, body | {"spec": spec}, "made")
     assert len(made) <= 63
     assert "." not in made

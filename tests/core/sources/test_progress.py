@@ -114,7 +114,7 @@ def test_the_units_are_those_of_the_plan_of_the_checkpoint_eval(checkpoints: Pat
         files = suite_files() if spec.template.suite.config_map is not None else None
         walked = listing_of(checkpoints, spec)
         recipe = recipe_of(spec, suite_files=files)
-        body = evaluation_body(SOURCE, spec, "t", NewEvaluation("made", tuple(item.member for item in walked)))
+        body = evaluation_body(SOURCE, spec, "t", NewEvaluation("made", tuple(walked)))
         plan = make_plan(validated(CheckpointEval, body, "made"), results_uri=f"file://{tmp_path}/", suite_files=files)
         assert plan.put_aside == ()
         assert sorted(unit for item in walked for unit in units_of(recipe, item)) == list(plan.addresses)

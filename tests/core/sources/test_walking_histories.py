@@ -6,7 +6,6 @@ A simulated store stands in for S3 here; test_walking.py has the same on real st
 from __future__ import annotations
 
 import contextlib
-import json
 from datetime import datetime, timedelta
 
 from hypothesis import given, settings
@@ -18,25 +17,10 @@ from fineline.checkpoints.folders import Names, folders_above, sort_listing
 from fineline.errors import StoreUnavailable
 from fineline.sources.listing import Aside, Listing, Walked
 from fineline.sources.walking import Walk
+from support.layouts import CONTENT, FILES, FOLDERS, POSITIONS, WHOLE
 from support.simulated_store import BEGINNING, SimulatedStore
 
 SETTLE = 60
-FOLDERS = [
-    *("step1", "step_1", "step2", "step3/hf", "step2/logs", "checkpoint-6/global_step6"),
-    *("main/step10", "main/step20", "main/logs", "seed2/step10", "a/b/step5", "7/step4", "7/logs", "7", "a/42"),
-    *("step9", "step9/foo/step11", "step9/hf", "best", "final", "final/step8", "logs", "logs/step_7", "main", "seed2"),
-    *("", "mp_rank_00", "main/mp_rank_00", "model_and_optim", "new\nline"),
-]
-SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]
-FILES = [
-    *("config.json", "model.safetensors", "tokenizer.json", "_SUCCESS", "README", "optimizer.pt", "trainer_state.json"),
-    *(*SHARDS, "odd.safetensors", "generation_config.json", ".metadata", "model_optim_rng.pt"),
-]
-CONTENT = {
-    "trainer_state.json": json.dumps({"global_step": 77}).encode(),
-    "model.safetensors.index.json": json.dumps({"weight_map": {"a": "odd.safetensors"}}).encode(),
-}
-WHOLE = ("config.json", "model.safetensors", "tokenizer.json", "_SUCCESS")
 
 folders = st.sampled_from(FOLDERS)
 actions = st.one_of(
@@ -52,14 +36,7 @@ histories = st.lists(actions, min_size=4, max_size=40)
 pages = st.sampled_from([1, 1, 1, 2, 3, 1000])
 beginnings = st.tuples(st.sets(folders), st.sampled_from([0, 12, 12]))
 uris = st.sampled_from(["s3://bucket/run/"] * 4 + ["s3://bucket/7/", "s3://bucket/checkpoint-1000/"])
-positions = st.sampled_from(
-    [
-        *[{}] * 5,
-        {"best": Position("main", 500), "main/logs": Position("main", 501, 7)},
-        {"a": Position("main", 502), "README": Position("main", 503)},
-        {"run": Position("main", 504), "step9": Position("other", 9)},
-    ]
-)
+positions = st.sampled_from(POSITIONS)
 markers = st.sampled_from([None, None, "_SUCCESS"])
 
 

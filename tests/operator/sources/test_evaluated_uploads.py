@@ -31,7 +31,9 @@ def test_an_upload_is_evaluated_and_counted(lab: Lab, operator: Operator, kubect
     source.wait_for_members([1, 2])
     (made,) = source.evaluations()
     digests = {item.position.step: item.digest for item in find(source.uploads).checkpoints}
-    assert pinned(made) == [{"branch": "main", "step": step, "digest": digests[step]} for step in (1, 2)]
+    assert pinned(made) == [
+        {"branch": "main", "step": step, "digest": digests[step], "folder": f"step{step}"} for step in (1, 2)
+    ]
     (owner,) = made["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["controller"]) == ("CheckpointSource", "tiny", True)
     assert made["spec"]["run"] == {"name": "tiny", "tokensPerStep": 1000}
