@@ -26,6 +26,7 @@ class _Fault:
     method: str | None
     status: int = 500
     code: str = "InternalError"
+    body: bytes | None = None
     after: int = 0
     seconds: float = 0.0
     then: Callable[[], object] | None = None
@@ -55,9 +56,17 @@ class FaultProxy:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def answer(self, status: int, code: str = "InternalError", *, times: int, method: str | None = None) -> None:
-        """The next requests are answered with this error and not passed on."""
-        self._add(_Fault("answer", times, method, status=status, code=code))
+    def answer(
+        self,
+        status: int,
+        code: str = "InternalError",
+        *,
+        times: int,
+        method: str | None = None,
+        body: bytes | None = None,
+    ) -> None:
+        """The next requests are answered with this error, or this body, and not passed on."""
+        self._add(_Fault("answer", times, method, status=status, code=code, body=body))
 
     def lose_answers(self, status: int = 500, *, times: int, method: str | None = None) -> None:
         """The next requests are passed on and carried out, but answered with an error."""
@@ -151,7 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def _error(self, fault: _Fault) -> None:
-        body = f"<Error><Code>{fault.code}</Code><Message>as the test asked for</Message></Error>".encode()
+        said = f"<Error><Code>{fault.code}</Code><Message>as the test asked for</Message></Error>".encode()
+        body = said if fault.body is None else fault.body
         self.send_response(fault.status)
         self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(body)))

@@ -1,4 +1,5 @@
-"""A bucket prefix as a store. Of the stores' modules, this one, s3_client.py and aws_session.py know boto3.
+"""A bucket prefix as a store. Of the stores' modules, this one, s3_client.py, s3_answers.py and aws_session.py know
+boto3.
 
 A call that fails in passing is tried again by botocore (standard mode: bounded, with jitter, slower when throttled).
 What it does not cover is tried again here: a body that was cut is resumed where it ended, a conditional write that met
@@ -25,10 +26,10 @@ from urllib3.exceptions import HTTPError
 from fineline.errors import ObjectChanged, StoreDenied, StoreError, StoreUnavailable
 from fineline.store.files import file_errors, temporary_beside
 from fineline.store.interface import Level, StoredObject
-from fineline.store.names import check_folder, check_name, check_span, is_safe_name, split_prefix
+from fineline.store.names import check_folder, check_name, check_span, is_safe_name, safe_folders, split_prefix
 from fineline.store.patience import Patience
 from fineline.store.s3_client import patience_of_environment, shared_client
-from fineline.store.s3_errors import BEYOND_CODES, CONFLICT_CODES, EXISTS_CODES, GONE_CODES, meaning_of
+from fineline.store.s3_errors import BEYOND_CODES, CONFLICT_CODES, EXISTS_CODES, GONE_CODES, UNKNOWN_CODES, meaning_of
 from fineline.store.table import StoreEntry
 
 if TYPE_CHECKING:
@@ -107,10 +108,10 @@ class S3Store:
         folder = check_folder(self.uri, folder)
         objects: list[StoredObject] = []
         folders: list[str] = []
+        skip = len(self._prefix)
         for page in self._pages(folder, Delimiter="/"):
             objects += self._objects(page)
-            names = (common["Prefix"][len(self._prefix) :] for common in page.get("CommonPrefixes", ()))
-            folders += [name for name in names if is_safe_name(name[:-1])]
+            folders += safe_folders([common["Prefix"][skip:] for common in page.get("CommonPrefixes", ())])
         return Level(tuple(objects), tuple(folders))
 
     def head(self, name: str) -> StoredObject | None:
@@ -148,8 +149,28 @@ class S3Store:
 
     def put_if_absent(self, name: str, data: bytes | Path) -> bool:
         """As the interface says; in one request, so at most 5 GB."""
+        return self._put_if(name, data, {"IfNoneMatch": "*"})
+
+    def put_if_unchanged(self, name: str, data: bytes | Path, etag: str) -> bool:
+        """As the interface says; in one request, so at most 5 GB. A server that refuses `If-Match` on writes is asked
+        for the etag just before a plain one. After a lost answer False may also mean that it was written and replaced
+        since."""
+        try:
+            return self._put_if(name, data, {"IfMatch": f'"{etag}"'})
+        except StoreError as error:
+            cause = error.__cause__
+            if not isinstance(cause, said.ClientError) or _code(cause) not in UNKNOWN_CODES:
+                raise
+        item = self.head(name)
+        if item is None or item.etag != etag:
+            return False
+        self.put(name, data)
+        return True
+
+    def _put_if(self, name: str, data: bytes | Path, condition: dict[str, str]) -> bool:
+        """Whether the object was written: the condition held."""
         writer = secrets.token_hex(16)
-        target = {**self._object(name), "IfNoneMatch": "*", "Metadata": {_WRITER: writer}}
+        target = {**self._object(name), **condition, "Metadata": {_WRITER: writer}}
         with file_errors(str(data) if isinstance(data, Path) else self.uri), _errors(self.uri + name):
             for failures in range(self._patience.attempts):
                 try:
@@ -161,6 +182,8 @@ class S3Store:
                         # After a repeated request the object that is in the way may be our own.
                         repeated = failures or error.response["ResponseMetadata"].get("RetryAttempts", 0)
                         return bool(repeated) and self._was_written_by(name, writer)
+                    if "IfMatch" in condition and _code(error) in GONE_CODES:
+                        return False
                     if _code(error) not in CONFLICT_CODES:
                         raise
                 self._patience.pause(failures)

@@ -16,6 +16,7 @@ from botocore.config import Config
 from fineline.errors import SpecError
 from fineline.store.aws_session import MAKING, aws_session
 from fineline.store.patience import Patience
+from fineline.store.s3_answers import read_listings_once
 from fineline.store.table import StoreEntry
 
 if TYPE_CHECKING:
@@ -71,9 +72,11 @@ def _client(
     # botocore reads AWS_DEFAULT_REGION and the profile; Kubernetes and the other SDKs set AWS_REGION.
     region = entry.region or variables.get("AWS_DEFAULT_REGION") or variables.get("AWS_REGION")
     try:
-        return boto3.Session(botocore_session=session).client(
+        client = boto3.Session(botocore_session=session).client(
             "s3", region_name=region, config=config, endpoint_url=entry.endpoint
         )
     except ValueError as error:
         where = "AWS_ENDPOINT_URL" if entry.endpoint is None else f"store {entry.prefix}: endpoint"
         raise SpecError(f"{where}: {error}. Write it as https://host:port.") from error
+    read_listings_once(client)
+    return client

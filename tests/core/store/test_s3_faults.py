@@ -9,11 +9,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from botocore.utils import parse_timestamp
 
 from fineline.errors import (
     ObjectChanged,
@@ -25,7 +24,6 @@ from fineline.errors import (
     StoreUnavailable,
 )
 from fineline.store import Patience, Store, StoredObject, open_store
-from fineline.store.aws_session import _timestamp
 from fineline.store.s3 import S3Store, open_bucket
 from support.faults import FaultProxy
 from support.versitygw import S3Server, serve
@@ -244,6 +242,44 @@ def test_a_conditional_write_that_met_another_is_repeated(faults: FaultProxy, fa
     assert faulty.put_if_absent("commit", b"other") is False
 
 
+def test_a_writer_whose_answer_was_lost_knows_that_it_replaced_the_object(faults: FaultProxy, faulty: Store) -> None:
+    seen = put_and_head(faulty, "pointer", b"first").etag
+    faults.lose_answers(500, times=1, method="PUT")
+    assert faulty.put_if_unchanged("pointer", b"mine", seen) is True
+
+    faults.lose_answers(500, times=1, method="PUT")
+    assert faulty.put_if_unchanged("pointer", b"other", seen) is False
+    assert faulty.get("pointer") == b"mine"
+    faults.answer(409, "ConditionalRequestConflict", times=2, method="PUT")
+    assert faulty.put_if_unchanged("pointer", b"third", put_and_head(faulty, "pointer", b"x").etag) is True
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(501, "NotImplemented"), (400, "InvalidArgument"), (400, "InvalidRequest")]
+)
+def test_where_a_server_does_not_know_if_match_it_is_compared_and_then_written(
+    faults: FaultProxy, faulty: Store, status: int, code: str
+) -> None:
+    seen = put_and_head(faulty, "pointer", b"first").etag
+    faults.answer(status, code, times=1, method="PUT")
+    assert faulty.put_if_unchanged("pointer", b"mine", seen) is True
+    assert faulty.get("pointer") == b"mine"
+    faults.answer(status, code, times=1, method="PUT")
+    assert faulty.put_if_unchanged("pointer", b"late", seen) is False
+    assert faulty.get("pointer") == b"mine"
+
+
+def test_a_refusal_that_is_no_word_on_the_condition_is_told(faults: FaultProxy, faulty: Store) -> None:
+    seen = put_and_head(faulty, "pointer", b"first").etag
+    faults.answer(400, "InvalidArgument", times=2, method="PUT")
+    with pytest.raises(StoreError, match="InvalidArgument"):
+        faulty.put_if_unchanged("pointer", b"mine", seen)
+    faults.answer(403, "AccessDenied", times=1, method="PUT")
+    with pytest.raises(StoreDenied):
+        faulty.put_if_unchanged("pointer", b"mine", seen)
+    assert faulty.get("pointer") == b"first"
+
+
 def test_large_files_go_in_parts_both_ways(faults: FaultProxy, faulty: Store, tmp_path: Path) -> None:
     content = os.urandom(MIB) * 130 + b"end"
     (tmp_path / "source").write_bytes(content)
@@ -403,13 +439,6 @@ def test_keys_that_could_leave_a_folder_are_left_out_and_told(s3_prefix: str, ca
     assert [item.name for item in store._objects(page)] == ["fine"]
     assert len(caplog.messages) == 5
     assert "../escape" in caplog.text
-
-
-def test_times_are_read_as_botocore_reads_them() -> None:
-    for text in ("2024-02-29T23:59:59.123Z", "2024-01-01T00:00:00Z", "Thu, 29 Feb 2024 23:59:59 GMT", "2024-01-01T00Z"):
-        found = _timestamp(text)
-        assert found == parse_timestamp(text)
-        assert found.utcoffset() == timedelta(0)
 
 
 def test_stores_of_one_environment_share_a_client_and_a_changed_one_gets_its_own(
