@@ -5,23 +5,24 @@ fineline-operator --settings /etc/fineline/operator.yaml
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from itertools import permutations
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import Field, StringConstraints, ValidationError
 
 from fineline.errors import SpecError
 from fineline.resources import fields
-from fineline.resources.fields import ObjectName, QueueUrl, ResourceModel, StoreUri
+from fineline.resources.fields import ObjectName, QueueUrl, ResourceModel, Rule, StoreUri
 from fineline.resources.reading import sentences
+from fineline.store.uri import ENDPOINT_PATTERN, covers
 
 _NAMESPACE_OR_ALL = r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$"
-_ENDPOINT = r"^https?://[^/@]+(/.*)?$"
 PATTERN_WORDS = fields.PATTERN_WORDS | {
     _NAMESPACE_OR_ALL: "must be the name of a namespace, or `*`",
-    _ENDPOINT: "must be https://host:port, without a user",
+    ENDPOINT_PATTERN: "must be https://host:port, without a user or white space, the port 65535 at most",
 }
 
 NamespaceOrAll = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_NAMESPACE_OR_ALL)]
@@ -42,7 +43,7 @@ class StoreSettings(ResourceModel):
     )
     endpoint: str | None = Field(
         None,
-        pattern=_ENDPOINT,
+        pattern=ENDPOINT_PATTERN,
         description="The S3 endpoint's URL, for the operator and for pods. Default: AWS's own.",
     )
     region: str | None = Field(
@@ -55,7 +56,11 @@ class StoreSettings(ResourceModel):
         "suffices. Pods never see them. Default: the environment's or the pod's own identity.",
     )
     namespaces: tuple[NamespaceOrAll, ...] = Field(
-        ("*",), strict=False, description="Namespaces whose CheckpointEvals may name it; `*` for all. Default: `*`."
+        ("*",),
+        strict=False,
+        min_length=1,
+        description="Namespaces whose CheckpointEvals may name it; `*` for all. A store under the prefix of another "
+        "one must be for each namespace that the other is for, which sees what lies there. Default: `*`.",
     )
 
 
@@ -108,7 +113,7 @@ class QueueSettings(ResourceModel):
 
     url: QueueUrl = Field(description="The queue's URL.")
     endpoint: str | None = Field(
-        None, pattern=_ENDPOINT, description="The SQS endpoint's URL. Default: AWS's own of the region."
+        None, pattern=ENDPOINT_PATTERN, description="The SQS endpoint's URL. Default: AWS's own of the region."
     )
     region: str | None = Field(
         None, description="The region that requests are signed for. Default: the URL's, else as the environment says."
@@ -119,7 +124,10 @@ class QueueSettings(ResourceModel):
         "messages suffices. Default: the environment's or the pod's own identity.",
     )
     namespaces: tuple[NamespaceOrAll, ...] = Field(
-        ("*",), strict=False, description="Namespaces whose CheckpointSources may name it; `*` for all. Default: `*`."
+        ("*",),
+        strict=False,
+        min_length=1,
+        description="Namespaces whose CheckpointSources may name it; `*` for all. Default: `*`.",
     )
 
 
@@ -153,6 +161,16 @@ class LeaseSettings(ResourceModel):
 class OperatorSettings(ResourceModel):
     """All that the operator is told, in one YAML file."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="",
+            message="stores: one that lies under another must be for each namespace that the other is for, or these "
+            "would see it all the same: give both the same namespaces, or it a place of its own",
+            holds=lambda settings: not any(_seen_through_another(settings)),
+            detail=lambda settings: "; ".join(_seen_through_another(settings)),
+        ),
+    )
+
     namespaces: tuple[ObjectName, ...] = Field(
         (), strict=False, description="Namespaces whose resources it looks after. Default: all."
     )
@@ -180,7 +198,7 @@ class OperatorSettings(ResourceModel):
     webhook: WebhookSettings | None = Field(
         None, description="Where object stores may tell of uploads. Default: nowhere."
     )
-    max_active: Annotated[int, Field(ge=0)] = Field(
+    max_active: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         0,
         description="So many evaluations without a queue may have a running Job at once, the oldest first; 0 for no "
         "bound.",
@@ -200,6 +218,16 @@ class OperatorSettings(ResourceModel):
     trouble_seconds: Annotated[float, Field(gt=0)] = Field(
         30.0, strict=False, description="So long may a pod fail to start before the condition says why."
     )
+
+
+def _seen_through_another(settings: OperatorSettings) -> Iterator[str]:
+    """Each store that namespaces would see through the store that it lies under, though it is not for them."""
+    for wide, narrow in permutations(settings.stores, 2):
+        named = settings.namespaces if "*" in wide.namespaces and settings.namespaces else wide.namespaces
+        others = [namespace for namespace in named if not allows(narrow.namespaces, namespace)]
+        if others and covers(wide.prefix, narrow.prefix):
+            who = "all namespaces" if "*" in others else ", ".join(others)
+            yield f"{narrow.prefix} is not for {who}, and {wide.prefix} is"
 
 
 def read_settings(path: Path) -> OperatorSettings:

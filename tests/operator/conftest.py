@@ -83,7 +83,7 @@ def shared_operator(
     (usual,) = settings["stores"]
     settings["stores"] += [
         {**usual, "prefix": f"s3://{BUCKET}/flaky/", "endpoint": store_faults.endpoint},
-        {**usual, "prefix": f"s3://{BUCKET}/private/", "namespaces": ["somebody-else"]},
+        {**usual, "prefix": "s3://fineline-private/", "namespaces": ["somebody-else"]},
         {**usual, "prefix": f"s3://{DENIED_BUCKET}/", "credentials": str(wrong_credentials)},
         {**usual, "prefix": "s3://fineline-missing/"},
     ]

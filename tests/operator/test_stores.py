@@ -32,10 +32,7 @@ def flaky(lab: Lab, store_faults: FaultProxy) -> Iterator[Lab]:
         ({"checkpoints__uri": "s3://elsewhere/run/"}, "spec.checkpoints.uri: s3://elsewhere/run/: none of the"),
         ({"results": "s3://elsewhere/results/"}, "spec.results: s3://elsewhere/results/: none of the"),
         ({"suite__datasets": "s3://elsewhere/mirror/"}, "spec.suite.datasets: s3://elsewhere/mirror/: none of the"),
-        (
-            {"checkpoints__uri": "s3://fineline-tests/private/run/"},
-            "may not use the store s3://fineline-tests/private/",
-        ),
+        ({"checkpoints__uri": "s3://fineline-private/run/"}, "may not use the store s3://fineline-private/"),
     ],
 )
 def test_a_store_that_may_not_be_named_is_told_by_its_field(

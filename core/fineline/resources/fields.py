@@ -24,6 +24,9 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from fineline.errors import SpecError
+from fineline.store.uri import PORT_PATTERN, URI_PATTERN, parse_uri
+
 GROUP = "fineline.dev"
 VERSION = "v1alpha1"
 
@@ -122,29 +125,34 @@ LabelledName = Annotated[str, StringConstraints(min_length=1, max_length=63, pat
 """The name of an object that a label names, which bounds it to 63 characters."""
 
 _URI = r"^(s3://[^/]+(/.*)?|file:.+)$"
-_URI_WITHOUT_CREDENTIALS = r"^(s3://[^/@:]+(/.*)?|file:.+)$"
+_names_a_bucket_alone = re.compile(r"s3://[^/@:]+(/.*)?|file:.+").fullmatch
 
 
-def _without_credentials(uri: str) -> str:
-    if not re.match(_URI_WITHOUT_CREDENTIALS, uri):
+def _whole_uri(uri: str) -> str:
+    """What `URI_PATTERN` says, in words for each fault."""
+    if not _names_a_bucket_alone(uri):
         # The text is not repeated: what stands there may be a secret.
         raise PydanticCustomError(
-            "credentials_in_uri",
+            "store_uri",
             "the bucket must stand alone; credentials and endpoints come from pods.secretName and the chart's stores, "
             "or without a cluster from the AWS environment, never from a URI",
         )
+    try:
+        parse_uri(uri)
+    except SpecError as error:
+        raise PydanticCustomError("store_uri", "{why}", {"why": str(error)}) from None
     return uri
 
 
 StoreUri = Annotated[
     str,
     StringConstraints(min_length=1, max_length=2048, pattern=_URI),
-    AfterValidator(_without_credentials),
-    Field(json_schema_extra={"pattern": _URI_WITHOUT_CREDENTIALS}),
+    AfterValidator(_whole_uri),
+    Field(json_schema_extra={"pattern": URI_PATTERN}),
 ]
 """`s3://bucket/prefix/` or, on one machine, `file:///folder/`."""
 
-_QUEUE = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/[A-Za-z0-9._~/-]+$"
+_QUEUE = rf"^https?://[A-Za-z0-9.-]+(:{PORT_PATTERN})?/[A-Za-z0-9._~/-]+$"
 QueueUrl = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=_QUEUE)]
 """The URL of an SQS queue, without credentials and query."""
 
@@ -166,7 +174,7 @@ PATTERN_WORDS = {
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "must be small letters, digits and `-`, with a letter or digit at both ends",
     r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$": "must be a label's value: letters, digits, `-`, `_` and `.`",
     _URI: "must be s3://bucket/prefix/ or file:///folder/",
-    _URI_WITHOUT_CREDENTIALS: "must be s3://bucket/prefix/ or file:///folder/",
+    URI_PATTERN: "must be s3://bucket/prefix/ or file:///folder/",
     _QUEUE: "must be the URL of an SQS queue: https://sqs.<region>.amazonaws.com/<account>/<name>",
     _FILE: "must be the name of a file, without `/`",
     _FOLDER: "must be a folder below the URI: names with `/` between them, none of them empty, `.` or `..`",

@@ -17,12 +17,12 @@ from typing import Any, Self
 
 from fineline.errors import SpecError
 from fineline.store.patience import Patience
-from fineline.store.uri import parse_uri
+from fineline.store.uri import ENDPOINT_PATTERN, place_of
 
 ENVIRONMENT = "FINELINE_STORES"
 """The variable that holds the table as JSON, where the program that runs was given none."""
 
-_is_endpoint = re.compile(r"https?://[^/@\s]+(/\S*)?").fullmatch
+_is_endpoint = re.compile(ENDPOINT_PATTERN).fullmatch
 _FIELDS = ("prefix", "endpoint", "region", "credentials")
 
 
@@ -50,12 +50,12 @@ class StoreTable:
 
     def entry(self, uri: str) -> StoreEntry | None:
         """The entry that a URI belongs to; None where none covers it. `SpecError` where it is no URI."""
-        place = _place(uri)
+        place = place_of(uri)
         return next((entry for prefix, entry in self._longest_first if place.startswith(prefix)), None)
 
     @cached_property
     def _longest_first(self) -> tuple[tuple[str, StoreEntry], ...]:
-        places = ((_place(entry.prefix), entry) for entry in self.entries)
+        places = ((place_of(entry.prefix), entry) for entry in self.entries)
         return tuple(sorted(places, key=lambda found: -len(found[0])))
 
     def to_json(self) -> str:
@@ -73,7 +73,7 @@ class StoreTable:
         if not isinstance(values, list):
             raise SpecError(f"{origin}: must be a list of stores, each with a prefix")
         entries = tuple(_entry(value, f"{origin}[{index}]") for index, value in enumerate(values))
-        places = [_place(entry.prefix) for entry in entries]
+        places = [place_of(entry.prefix) for entry in entries]
         twice = next(
             (entry.prefix for entry, place in zip(entries, places, strict=True) if places.count(place) > 1), ""
         )
@@ -96,13 +96,6 @@ def _parsed(text: str) -> StoreTable:
     return StoreTable.from_json(text, ENVIRONMENT)
 
 
-def _place(uri: str) -> str:
-    """A URI written in one way, with `/` at its end, so that one covers another exactly when it starts it."""
-    location = parse_uri(uri)
-    path = location.path.removesuffix("/")
-    return f"{location.scheme}://{location.bucket}/{path}/" if path else f"{location.scheme}://{location.bucket}/"
-
-
 def _entry(value: Any, where: str) -> StoreEntry:
     if not isinstance(value, Mapping) or not isinstance(value.get("prefix"), str):
         raise SpecError(f"{where}: must be an object with a prefix, such as s3://bucket/folder/")
@@ -116,7 +109,7 @@ def _entry(value: Any, where: str) -> StoreEntry:
     if endpoint is not None and not _is_endpoint(endpoint):
         raise SpecError(f"{where}.endpoint: must be written as https://host:port, without a user")
     try:
-        _place(value["prefix"])
+        place_of(value["prefix"])
     except SpecError as error:
         raise SpecError(f"{where}.prefix: {error}") from None
     return StoreEntry(**value)

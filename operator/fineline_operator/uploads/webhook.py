@@ -4,6 +4,7 @@
     400  not understood                     413  too large
     401  no token, or a wrong one           429  too many, or too many wait
     405  with the token, but no POST
+    200  GET /healthz, by whoever: what a load balancer asks, which can't give a token
 
 No answer has a body, and no path is ever logged: its last part may be the token.
 """
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 _QUIET = logging.getLogger(f"{__name__}.http")
 _QUIET.setLevel(logging.CRITICAL)  # aiohttp tells of each request that is no HTTP, with a traceback
+
+HEALTH_PATH = "/healthz"
 
 TELL_SECONDS = 60.0
 """What is refused is told in the log so often."""
@@ -120,6 +123,8 @@ class Webhook:
 
     async def _status(self, request: web.BaseRequest) -> int:
         """Nothing is kept of who has no token, and nothing beyond the bound of who has."""
+        if request.method == "GET" and request.raw_path == HEALTH_PATH:
+            return 200
         if not self._token.admits(request.headers.get("Authorization", ""), request.raw_path):
             return 401
         if request.method != "POST":

@@ -83,6 +83,8 @@ def test_a_table_is_handed_on_without_credentials() -> None:
         ('[{"prefix": "s3://a/", "region": 7}]', r"^FINELINE_STORES\[0\]\.region: must be text"),
         ('[{"prefix": "a/b"}]', r"^FINELINE_STORES\[0\]\.prefix: 'a/b': not the URI of a store"),
         ('[{"prefix": "s3://a/", "endpoint": "https://me:pw@host"}]', r"^FINELINE_STORES\[0\]\.endpoint: must be"),
+        ('[{"prefix": "s3://a/", "endpoint": "http://h:99999"}]', r"^FINELINE_STORES\[0\]\.endpoint: must be"),
+        ('[{"prefix": "s3://a/", "endpoint": "http://h/ x"}]', r"^FINELINE_STORES\[0\]\.endpoint: must be"),
         ('[{"prefix": "s3://a"}, {"prefix": "s3://a/"}]', r"^FINELINE_STORES: the prefix s3://a stands twice"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import fineline.store.uri
 from fineline.errors import SpecError, StoreError
 from fineline.store import open_store, split_uri, uri_of
 from fineline.store.names import is_safe_name
-from fineline.store.uri import parse_uri
+from fineline.store.uri import ENDPOINT_PATTERN, PORT_PATTERN, URI_PATTERN, parse_uri
 
 PART = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=20).filter(
     lambda part: part not in (".", "..")
@@ -106,6 +107,43 @@ def test_any_command_line_text_is_a_uri_or_a_spec_error(text: str) -> None:
     parse_uri(uri)
 
 
+@settings(max_examples=1000)
+@given(
+    uri=st.lists(
+        st.sampled_from(["s3:", "file:", "/", "//", ".", "..", "a", "-", "_", " ", "@", ":", "\0", "é", "localhost"]),
+        max_size=9,
+    ).map("".join)
+    | st.tuples(st.sampled_from(["s3://bucket/", "file:///", "file://localhost/"]), PATH).map("".join)
+)
+def test_the_schemas_pattern_takes_what_is_understood_and_no_other(uri: str) -> None:
+    try:
+        parse_uri(uri)
+    except SpecError:
+        assert not re.search(URI_PATTERN, uri)
+    else:
+        assert re.search(URI_PATTERN, uri) or "\n" in uri
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://storage.googleapis.com",
+        "http://minio:1",
+        "http://10.0.0.2:65535/",
+        "http://[fd00::1]:9000",
+        "https://h.example/path/to-it",
+    ],
+)
+def test_an_endpoint_is_a_host_a_port_and_a_path(url: str) -> None:
+    assert re.search(ENDPOINT_PATTERN, url)
+
+
+def test_a_port_is_one_of_those_that_there_are() -> None:
+    taken = [port for port in range(70_000) if re.fullmatch(PORT_PATTERN, str(port))]
+    assert taken == list(range(1, 65_536))
+    assert not re.fullmatch(PORT_PATTERN, "080")
+
+
 def test_a_path_becomes_a_file_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
@@ -146,7 +184,7 @@ def test_no_name_writes_outside_a_directory_store(tmp_path: Path, name: str) -> 
     assert outside == []
 
 
-@given(name=st.text(st.sampled_from("./a\0"), max_size=8))
+@given(name=st.text(st.sampled_from("./a\0\n"), max_size=8))
 def test_a_name_is_safe_when_all_its_parts_are(name: str) -> None:
     expected = "\0" not in name and not {"", ".", ".."} & set(name.split("/"))
     assert is_safe_name(name) == expected

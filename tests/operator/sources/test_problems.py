@@ -11,7 +11,7 @@ from fineline.store import StoreTable, open_store
 from fineline.store.table import StoreEntry
 from support.arrivals import Arrivals
 from support.evaluations import listed_checkpoint
-from support.lab import BUCKET, Lab
+from support.lab import Lab
 from support.operator import Operator
 from support.versitygw import S3Server
 
@@ -63,7 +63,7 @@ def test_what_a_person_must_mend_is_told_and_mended(lab: Lab, operator: Operator
     quota = f"/api/v1/namespaces/{lab.namespace}/resourcequotas"
     no_suite.upload(1)
     no_suite.apply(template__suite={"configMap": "my-suite"})
-    private.apply(uri=f"s3://{BUCKET}/private/")
+    private.apply(uri="s3://fineline-private/")
     wrong.apply(template__engine={"args": {"trust_remote_code": True}})
     lost.apply(uri="s3://fineline-missing/")
     busy.upload(1)

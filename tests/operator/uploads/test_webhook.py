@@ -72,6 +72,27 @@ def test_who_has_not_is_refused_and_nothing_is_read(path: str, headers: dict[str
     asyncio.run(run())
 
 
+def test_a_load_balancer_that_has_no_token_sees_that_it_listens_and_nothing_else(tmp_path: Path) -> None:
+    async def run() -> None:
+        api = amber()
+        before = counted("webhook", "refused")
+        async with running(api, tmp_path) as sender:
+            assert await sender.ask("GET", "/healthz") == 200
+            (tmp_path / "token").unlink()
+            assert await sender.ask("GET", "/healthz") == 200
+            assert counted("webhook", "refused") == before
+            for method, path in (
+                ("POST", "/healthz"),
+                ("GET", "/healthz/"),
+                ("GET", "/healthz/x"),
+                ("GET", "/x/healthz"),
+            ):
+                assert await sender.ask(method, path) == 401
+        assert not api.lists
+
+    asyncio.run(run())
+
+
 def test_a_token_of_odd_characters_is_taken_written_either_way(tmp_path: Path) -> None:
     async def run() -> None:
         token = "ä/b c%2F+=="
