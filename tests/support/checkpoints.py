@@ -98,6 +98,9 @@ class ListedStore:
     def put_if_absent(self, name: str, data: bytes | Path) -> bool:
         raise NotImplementedError
 
+    def put_if_unchanged(self, name: str, data: bytes | Path, etag: str) -> bool:
+        raise NotImplementedError
+
     def download(self, item: StoredObject, path: Path) -> None:
         raise NotImplementedError
 

@@ -55,6 +55,13 @@ class MemoryStore:
         self.put(name, data)
         return True
 
+    def put_if_unchanged(self, name: str, data: bytes | Path, etag: str) -> bool:
+        found = self.head(name)
+        if found is None or found.etag != etag:
+            return False
+        self.put(name, data)
+        return True
+
     def download(self, item: StoredObject, path: Path) -> None:
         path.write_bytes(self.get(item.name))
 
@@ -109,6 +116,10 @@ class WatchedStore:
     def put_if_absent(self, name: str, data: bytes | Path) -> bool:
         self._call("put_if_absent", name)
         return self._store.put_if_absent(name, data)
+
+    def put_if_unchanged(self, name: str, data: bytes | Path, etag: str) -> bool:
+        self._call("put_if_unchanged", name)
+        return self._store.put_if_unchanged(name, data, etag)
 
     def download(self, item: StoredObject, path: Path) -> None:
         self._call("download", item.name)

@@ -16,6 +16,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -39,6 +40,7 @@ _LINKS_ON_A_PATH = 4
 # As many entries as S3 gives in one answer.
 _PAGE = 1000
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 
 
@@ -116,6 +118,26 @@ class DirectoryStore:
                     won = rename_if_absent(temporary, path)
                 flush_folder(path.parent)
                 return won
+
+    def put_if_unchanged(self, name: str, data: bytes | Path, etag: str) -> bool:
+        path = self._path(name)
+        with file_errors(self.uri + name):
+            if _file_with(path, etag) is None:
+                return False
+            with temporary_beside(path) as temporary, ExitStack() as until_written:
+                write_durably(temporary, data)
+                try:
+                    until_written.enter_context(_locked(path.parent))
+                except OSError as error:
+                    if error.errno not in _NO_LOCKS:
+                        raise
+                replaced = _file_with(path, etag)
+                if replaced is None:
+                    return False
+                _make_newer(temporary, replaced)
+                temporary.replace(path)
+                flush_folder(path.parent)
+                return True
 
     def download(self, item: StoredObject, path: Path) -> None:
         with file_errors(self.uri + item.name), self._opened(item.name) as source:
@@ -208,15 +230,35 @@ class DirectoryStore:
 def rename_if_absent(temporary: Path, path: Path) -> bool:
     """Puts a file in its place if there is none, on a file system without hard links (FAT, some network mounts).
 
-    A lock file in the folder keeps other writers out meanwhile. The lock ends with the process that holds it; the file
-    stays, for whoever removed it would let two writers lock two files.
+    The folder's lock keeps other writers out meanwhile.
     """
-    with (path.parent / LOCK_NAME).open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked(path.parent):
         if os.path.lexists(path):
             return False
         temporary.rename(path)
         return True
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds the folder's lock, which ends with the process that holds it. Its file stays, for whoever removed it would
+    let two writers lock two files."""
+    with (folder / LOCK_NAME).open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _file_with(path: Path, etag: str) -> os.stat_result | None:
+    """What the file is, if it has this etag."""
+    found = _stat_or_none(path)
+    return found if found is not None and stat.S_ISREG(found.st_mode) and _etag(found) == etag else None
+
+
+def _make_newer(temporary: Path, replaced: os.stat_result) -> None:
+    """Sees to another etag where the clock, which ticks every few milliseconds, gives the same."""
+    written = temporary.stat()
+    if written.st_mtime_ns <= replaced.st_mtime_ns:
+        os.utime(temporary, ns=(written.st_atime_ns, replaced.st_mtime_ns + 1))
 
 
 def _link_if_absent(temporary: Path, path: Path) -> bool:

@@ -75,6 +75,16 @@ class Store(Protocol):
         """Writes the object only if there is none; says whether it did. Of any number of writers one gets True."""
         ...
 
+    def put_if_unchanged(self, name: str, data: bytes | Path, etag: str) -> bool:
+        """Writes the object only if it is there with this etag; says whether it did. Of any number of writers with one
+        etag, one gets True, and what it wrote has another etag unless it is the same bytes.
+
+        What else happens to the object at the same moment: on S3 it is seen, whatever it is. A directory knows these
+        writers alone: what `put` or `delete` does between the comparison and the rename is overwritten, as it is
+        between two `put`. The same goes for every writer where a server does not know `If-Match` on writes, whether it
+        says so or not, and where a file system has no locks: whoever relies on more must use `put_if_absent`."""
+        ...
+
     def download(self, item: StoredObject, path: Path) -> None:
         """The object as a local file, whole, streamed. `ObjectChanged` if it is not the one that was listed any more
         (by etag and size), `ObjectNotFound` if it is gone, `StoreFull` if the disk has no room. No partial file is

@@ -13,6 +13,8 @@ from fineline.errors import StoreUnavailable as Unavailable
 GONE_CODES = ("404", "NoSuchKey", "NotFound")
 EXISTS_CODES = ("412", "PreconditionFailed")
 CONFLICT_CODES = ("409", "ConditionalRequestConflict", "OperationAborted")
+UNKNOWN_CODES = ("NotImplemented", "501", "InvalidArgument", "InvalidRequest")
+"""What servers say to a condition that they don't know. Other faults are called so too: those come again without it."""
 BEYOND_CODES = ("416", "InvalidRange")
 
 _CREDENTIALS = "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE."

@@ -77,6 +77,10 @@ def test_a_local_file_that_is_not_there_is_named(store: Store, tmp_path: Path) -
         store.put("copy", tmp_path / "missing.bin")
     with pytest.raises(StoreError, match=r"missing\.bin"):
         store.put_if_absent("copy", tmp_path / "missing.bin")
+    store.put("there", b"x")
+    with pytest.raises(StoreError, match=r"missing\.bin"):
+        store.put_if_unchanged("there", tmp_path / "missing.bin", etag_of(store, "there"))
+    store.delete("there")
     assert names_of(store) == []
 
 
@@ -97,6 +101,40 @@ def test_put_if_absent_keeps_what_is_there(store: Store) -> None:
     assert store.put_if_absent("folder/commit", b"winner") is True
     assert store.put_if_absent("folder/commit", b"loser") is False
     assert store.get("folder/commit") == b"winner"
+
+
+def etag_of(store: Store, name: str) -> str:
+    item = store.head(name)
+    assert item is not None
+    return item.etag
+
+
+def test_put_if_unchanged_replaces_what_was_seen_and_nothing_else(store: Store, tmp_path: Path) -> None:
+    assert store.put_if_unchanged("folder/pointer", b"first", "any") is False
+    assert names_of(store) == []
+    store.put("folder/pointer", b"first")
+    seen = etag_of(store, "folder/pointer")
+    assert store.put_if_unchanged("folder/pointer", b"other", "0" * 32) is False
+    assert store.get("folder/pointer") == b"first"
+
+    (tmp_path / "source").write_bytes(b"third")
+    assert store.put_if_unchanged("folder/pointer", tmp_path / "source", seen) is True
+    assert store.get("folder/pointer") == b"third"
+    assert store.put_if_unchanged("folder/pointer", b"fourth", seen) is False
+    store.delete("folder/pointer")
+    assert store.put_if_unchanged("folder/pointer", b"fourth", seen) is False
+    assert names_of(store) == []
+
+
+def test_each_of_many_quick_changes_has_an_etag_of_its_own(store: Store) -> None:
+    """Quicker than a file system's clock ticks, and of the same size."""
+    store.put("pointer", b"000")
+    seen = [etag_of(store, "pointer")]
+    for number in range(1, 100):
+        assert store.put_if_unchanged("pointer", b"%03d" % number, seen[-1]) is True
+        seen.append(etag_of(store, "pointer"))
+    assert len(set(seen)) == 100
+    assert store.get("pointer") == b"099"
 
 
 def test_head_tells_size_etag_and_time_as_the_listing_does(store: Store) -> None:
@@ -202,6 +240,7 @@ def test_names_that_could_leave_the_root_are_refused(store: Store, tmp_path: Pat
     for attempt in (
         lambda: store.put(name, b"x"),
         lambda: store.put_if_absent(name, b"x"),
+        lambda: store.put_if_unchanged(name, b"x", "etag"),
         lambda: store.get(name),
         lambda: store.head(name),
         lambda: store.delete(name),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import subprocess
@@ -242,8 +243,29 @@ def test_a_file_larger_than_allowed_is_no_room(store: Store, tmp_path: Path) -> 
     assert list(target.iterdir()) == []
 
 
+def test_where_there_are_no_locks_an_object_is_replaced_all_the_same(
+    opened: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As some network mounts have none."""
+
+    def no_lock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr("fineline.store.directory.fcntl.flock", no_lock)
+    opened.put("pointer", b"first")
+    item = opened.head("pointer")
+    assert item is not None
+    assert opened.put_if_unchanged("pointer", b"second", item.etag) is True
+    assert opened.put_if_unchanged("pointer", b"third!", item.etag) is False
+    assert opened.get("pointer") == b"second"
+    assert names_of(opened) == ["pointer"]
+
+
 def test_a_directory_that_may_not_be_used_is_denied(folder: Path, opened: Store) -> None:
     opened.put("object", b"x")
+    item = opened.head("object")
+    assert item is not None
+    etag = item.etag
     # Root may do all, so the rest is done as nobody.
     folder.chmod(0)
     user = os.geteuid()
@@ -257,6 +279,7 @@ def test_a_directory_that_may_not_be_used_is_denied(folder: Path, opened: Store)
             lambda: opened.get("object"),
             lambda: opened.put("other", b"x"),
             lambda: opened.put_if_absent("other", b"x"),
+            lambda: opened.put_if_unchanged("object", b"x", etag),
             lambda: opened.delete("object"),
         ):
             with pytest.raises(StoreDenied, match="not allowed"):

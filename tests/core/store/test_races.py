@@ -1,4 +1,4 @@
-"""Of any number of writers that put an object if it is absent, one gets True."""
+"""Of any number of writers that put an object if it is absent, or as it was, one gets True."""
 
 from __future__ import annotations
 
@@ -96,6 +96,27 @@ def test_one_of_several_threads_wins_where_the_file_system_has_no_links(tmp_path
         winners = [number for number in range(writers) if results[number][round_]]
         assert len(winners) == 1
         assert (tmp_path / f"commit{round_}").read_bytes() == bytes(winners)
+
+
+# Adds one to a number as often as it is told, however often another process is quicker.
+COUNTER = """
+import sys
+from fineline.store import open_store
+store = open_store(sys.argv[1])
+for _ in range(int(sys.argv[2])):
+    while True:
+        item = store.head("number")
+        if store.put_if_unchanged("number", b"%06d" % (int(store.get("number")) + 1), item.etag):
+            break
+"""
+
+
+def test_no_change_of_several_processes_is_lost(store: Store) -> None:
+    store.put("number", b"000000")
+    command = [sys.executable, "-c", COUNTER, store.uri, str(ROUNDS)]
+    counters = [subprocess.Popen(command) for _ in range(3)]
+    assert [counter.wait(120) for counter in counters] == [0, 0, 0]
+    assert int(store.get("number")) == 3 * ROUNDS
 
 
 def said(process: subprocess.Popen[str]) -> str:
