@@ -7,6 +7,7 @@ UTF-8 and has at most 1,024 bytes, as in S3. Names are taken literally: nothing 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from fineline.errors import StoreError
 
@@ -23,6 +24,18 @@ def is_safe_name(name: str) -> bool:
     [True, True, False, False, False, False, False]
     """
     return _UNSAFE(name) is None
+
+
+def safe_folders(folders: Sequence[str]) -> Sequence[str]:
+    """Those of a level's listed folders, each with `/` at its end, whose names can be used. Asked of all at once first:
+    hardly ever is one among them that can't.
+
+    >>> safe_folders(["step1/", "../", "/", "step2/"])
+    ['step1/', 'step2/']
+    """
+    if is_safe_name("/".join(folder[:-1] for folder in folders)):
+        return folders
+    return [folder for folder in folders if is_safe_name(folder[:-1])]
 
 
 def check_name(uri: str, name: str) -> str:
