@@ -16,6 +16,9 @@ import yaml
 from support.tools import tool_to_test_with
 
 CHART = Path(__file__).parents[2] / "charts" / "fineline"
+PREVIOUS = Path(__file__).with_name("previous") / "fineline-0.1.0.tgz"
+"""The chart before the one in the tree, as a package: what upgrades come from."""
+
 VALUES = Path(__file__).with_name("values")
 SETS = sorted(path.stem for path in VALUES.glob("*.yaml"))
 RELEASE, NAMESPACE = "fineline", "fineline-system"
@@ -107,7 +110,12 @@ def _render(values: str, release: str, *, crds: bool) -> tuple[Object, ...]:
     left_out = () if crds else ("--set", "crds.enabled=false")
     done = template(json.loads(values) if values.startswith("{") else values, *left_out, release=release)
     assert done.returncode == 0, done.stderr
-    return tuple(document for document in yaml.load_all(done.stdout, _Loader) if document)
+    return documents(done.stdout)
+
+
+def documents(manifest: str) -> tuple[Object, ...]:
+    """The objects of a manifest."""
+    return tuple(document for document in yaml.load_all(manifest, _Loader) if document)
 
 
 def refusal(values: Mapping[str, Any], *options: str) -> str:

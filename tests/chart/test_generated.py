@@ -8,12 +8,13 @@ import re
 import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from chart.helm import CHART, run
+from chart.helm import CHART, PREVIOUS, run
 from fineline import __version__
 from support.control_plane import REPOSITORY
 
@@ -104,6 +105,14 @@ def test_the_readmes_values_are_taken() -> None:
     (values,) = re.findall(r"```yaml\n# values.yaml.*?\n(.*?)```", (CHART / "README.md").read_text(), re.DOTALL)
     done = run("lint", "--strict", CHART, "--values", "-", given=values)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_chart_that_upgrades_are_tested_from_is_an_older_one() -> None:
+    def version(chart: Path) -> tuple[int, ...]:
+        told = yaml.safe_load(run("show", "chart", chart).stdout)
+        return tuple(map(int, told["version"].split(".")))
+
+    assert version(PREVIOUS) < version(CHART)
 
 
 def test_the_charts_version_is_the_packages() -> None:

@@ -187,7 +187,7 @@ def test_every_object_has_kubernetes_recommended_labels_and_its_namespace(name: 
         assert labels["app.kubernetes.io/managed-by"] == "Helm"
         assert labels["app.kubernetes.io/instance"] == "fineline"
         assert labels["app.kubernetes.io/version"] == "0.1.0"
-        assert labels["helm.sh/chart"] == "fineline-0.1.0"
+        assert labels["helm.sh/chart"] == "fineline-0.2.0"
         assert ("namespace" in one["metadata"]) == (one["kind"] not in cluster_wide)
 
 

@@ -4,14 +4,13 @@ which tests/e2e is; but every object is what the API server made of it, admissio
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 import yaml
 
-from chart.helm import CHART, NAMESPACE, SETS, render
+from chart.helm import NAMESPACE, PREVIOUS, SETS, documents, render
 from chart.release import Release, there
 from support.control_plane import ControlPlane
 from support.kube_api import ApiError
@@ -93,30 +92,27 @@ def test_uninstalling_leaves_crds_and_resources_and_nothing_else_and_it_comes_ba
     plane.admin.delete(f"{EVALUATIONS}/kept")
 
 
-def test_an_upgrade_from_an_older_chart_brings_the_new_crds(
-    plane: ControlPlane, release: Release, tmp_path: Path
+def test_an_upgrade_from_the_chart_before_brings_the_new_crds_and_a_rollback_the_old_ones(
+    plane: ControlPlane, release: Release
 ) -> None:
-    older = tmp_path / "fineline"
-    shutil.copytree(CHART, older)
-    file = older / "files" / "crds" / "checkpointevals.fineline.dev.yaml"
-    text = file.read_text()
-    assert text.count("    - ckeval\n") == 1
-    file.write_text(text.replace("    - ckeval\n", "    - older\n"))
-    chart = (older / "Chart.yaml").read_text()
-    (older / "Chart.yaml").write_text(chart.replace("version: 0.1.0", "version: 0.0.9", 1))
+    def schemas(crds: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        return {crd["metadata"]["name"]: [one["schema"] for one in crd["spec"]["versions"]] for crd in crds}
 
-    def short_names() -> list[str]:
-        names: list[str] = plane.admin.get(f"{DEFINITIONS}/checkpointevals.fineline.dev")["spec"]["names"]["shortNames"]
-        return names
+    def wanted() -> dict[str, Any]:
+        return schemas(one for one in documents(release.manifest()) if one["kind"] == "CustomResourceDefinition")
 
-    release.install("minimal", chart=older)
-    assert short_names() == ["older"]
+    def there_now() -> dict[str, Any]:
+        return schemas(plane.admin.get(f"{DEFINITIONS}/{name}") for name in CRDS)
+
+    release.install("minimal", chart=PREVIOUS)
+    older = wanted()
+    assert there_now() == older
     plane.admin.create(EVALUATIONS, EVALUATION)
     release.upgrade("minimal")
-    assert short_names() == ["ckeval"]
+    assert there_now() == wanted() != older
     assert plane.admin.get(f"{EVALUATIONS}/kept")["spec"]["run"] == {"name": "run"}
     release.rollback(1)
-    assert short_names() == ["older"]
+    assert there_now() == older
     plane.admin.delete(f"{EVALUATIONS}/kept")
 
 
