@@ -17,7 +17,6 @@ from pathlib import Path
 
 from fineline.errors import ResultError, SpecError
 from fineline.results.analyses import (
-    LATEST_FILE,
     LONGEST_NAME,
     LONGEST_TEXT,
     MANIFEST_FILE,
@@ -28,6 +27,7 @@ from fineline.results.analyses import (
     Latest,
     RunState,
     analysis_folder,
+    point_at,
     read_pointed,
     read_pointer,
     settings_digest,
@@ -115,7 +115,7 @@ def write(
         store.put(folder + file_name, files[file_name])
     manifest = _manifest(analysis, request, found, sorted(files))
     store.put(folder + MANIFEST_FILE, manifest.to_json())
-    if name is not None and not _is_overtaken(store, name, manifest, before):
+    if name is not None:
         latest = Latest(
             digest=analysis.digest,
             folder=folder,
@@ -124,7 +124,8 @@ def write(
             report=folder + REPORT_FILE,
             written_at=datetime.now(UTC),
         )
-        store.put(analysis_folder(name) + LATEST_FILE, latest.to_json())
+        if not point_at(store, name, latest, lambda other: _overtakes(other, before, store, name, manifest)):
+            log.warning("an analysis of newer results was published meanwhile: it stays the newest")
     return with_report(analysis, f"{store.uri}{folder}{REPORT_FILE}".removeprefix("file://"))
 
 
@@ -136,19 +137,15 @@ def _pointer(store: Store, name: str) -> Latest | None:
         return None
 
 
-def _is_overtaken(store: Store, name: str, manifest: AnalysisManifest, before: Latest | None) -> bool:
+def _overtakes(other: Latest, before: Latest | None, store: Store, name: str, manifest: AnalysisManifest) -> bool:
     """Whether another program of the same settings published meanwhile what it made of newer results."""
-    pointer = _pointer(store, name)
-    if pointer is None or pointer == before or pointer.settings_digest != manifest.settings_digest:
+    if other == before or other.settings_digest != manifest.settings_digest:
         return False
     try:
-        other = read_pointed(store, name, pointer).listed_at
+        listed_at = read_pointed(store, name, other).listed_at
     except ResultError:
         return False
-    overtaken = other is not None and (manifest.listed_at is None or other > manifest.listed_at)
-    if overtaken:
-        log.warning("an analysis of newer results was published meanwhile: it stays the newest")
-    return overtaken
+    return listed_at is not None and (manifest.listed_at is None or listed_at > manifest.listed_at)
 
 
 def read(output: str | Path) -> Analysis:

@@ -153,7 +153,7 @@ def ending(at: int) -> Callable[[str, str], None]:
     writes = count()
 
     def before(method: str, name: str) -> None:
-        if method in ("put", "put_if_absent", "delete") and next(writes) == at:
+        if method in ("put", "put_if_absent", "put_if_unchanged", "delete") and next(writes) == at:
             raise KilledError
 
     return before
@@ -245,6 +245,33 @@ def test_a_program_that_is_slower_than_one_that_saw_newer_results_leaves_that_on
     monkeypatch.setattr("fineline_analysis.act.open_store", lambda uri: WatchedStore(directory_store, before))
     analyse_store(directory_store.uri, directory_store.uri, name="a", settings=QUICK)
     assert latest(directory_store, "a").commits_digest == commits_digest(listed_commits(directory_store))
+    assert "an analysis of newer results was published meanwhile" in caplog.text
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_one_that_saw_newer_results_is_not_overwritten_at_the_last_moment(
+    no_report: None,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    first: bool,  # noqa: FBT001 - a case
+) -> None:
+    """The other program points at its own after this one looked, and before it points at its own."""
+    fill(store)
+    if not first:
+        analyse_store(store.uri, store.uri, name="a", settings=QUICK)
+    newer = UnitAddress("run-a", "main", 10**9, "piqa", "0" * 16).metrics
+
+    def before(method: str, name: str) -> None:
+        if method.startswith("put") and name.endswith("/latest.json") and store.head(newer) is None:
+            monkeypatch.setattr("fineline_analysis.act.open_store", lambda uri: store)
+            time.sleep(1.1)  # by a clock of whole seconds newer, as a store's may be
+            store.put(newer, store.get(a_unit(store, "run-a")))
+            analyse_store(store.uri, store.uri, name="a", settings=QUICK)
+
+    monkeypatch.setattr("fineline_analysis.act.open_store", lambda uri: WatchedStore(store, before))
+    analyse_store(store.uri, store.uri, name="a", settings=QUICK)
+    assert latest(store, "a").commits_digest == commits_digest(listed_commits(store))
     assert "an analysis of newer results was published meanwhile" in caplog.text
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Self, TypeVar
 from urllib.parse import quote
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from fineline.errors import ObjectNotFound, ResultError
+from fineline.errors import ObjectNotFound, ResultError, StoreUnavailable
 from fineline.results.layout import UNITS, is_commit, run_folder
 from fineline.store import Store, StoredObject
 from fineline.store.names import is_safe_name
@@ -38,6 +38,9 @@ LONGEST_NAME = 256
 LONGEST_TEXT = 1024
 """What a manifest is bounded by, in entries and characters: all of these together are within MOST_BYTES, and all there
 is stands in the tables beside it."""
+
+_MOST_TRIES = 50
+"""Each that fails is another program's success."""
 
 Model = TypeVar("Model", bound=BaseModel)
 Count = Annotated[int, Field(ge=0, le=10**12)]
@@ -200,6 +203,31 @@ def read_pointer(store: Store, name: str) -> Latest | None:
     place = analysis_folder(name) + LATEST_FILE
     data = _bytes(store, place)
     return Latest.from_json(data, store.uri + place) if data is not None else None
+
+
+def point_at(store: Store, name: str, latest: Latest, stays: Callable[[Latest], bool]) -> bool:
+    """Makes this the newest analysis of that name; False where another one is, and `stays`.
+
+    Nothing is overwritten that `stays` was not asked about, whoever writes meanwhile (`Store.put_if_unchanged` says on
+    which stores); but for what is no pointer.
+    """
+    place = analysis_folder(name) + LATEST_FILE
+    for _ in range(_MOST_TRIES):
+        # Its etag first: where another one is read than it is of, nothing is written.
+        found = store.head(place)
+        if found is None:
+            if store.put_if_absent(place, latest.to_json()):
+                return True
+            continue
+        try:
+            there = read_pointer(store, name)
+        except ResultError:
+            there = None
+        if there is not None and stays(there):
+            return False
+        if store.put_if_unchanged(place, latest.to_json(), found.etag):
+            return True
+    raise StoreUnavailable(f"{store.uri}{place}: other analyses were in the way each time. Try again later.")
 
 
 def read_pointed(store: Store, name: str, pointer: Latest) -> AnalysisManifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,10 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fineline.errors import ResultError
+from fineline.errors import ResultError, StoreUnavailable
 from fineline.results import UnitAddress
-from fineline.results.analyses import MOST_BYTES, CommitsDigest, commits_digest, listed_commits, read_latest, severity
+from fineline.results.analyses import (
+    MOST_BYTES,
+    CommitsDigest,
+    Latest,
+    commits_digest,
+    listed_commits,
+    point_at,
+    read_latest,
+    read_pointer,
+    severity,
+)
 from fineline.store import Store, StoredObject
+from support.watched_store import MemoryStore, WatchedStore
 
 FOLDER = "analyses/evals.weekly/"
 MANIFEST = {
@@ -112,3 +124,69 @@ def test_a_manifest_that_is_far_too_large_is_not_read(directory_store: Store) ->
 def test_states_are_told_apart_by_how_much_they_call_for_a_person() -> None:
     assert severity("unstable") < severity("regressing") < severity("plateaued") < severity("improving")
     assert severity("improving") < severity("a word of a later version")
+
+
+NAME = "evals.weekly"
+POINTER = f"{FOLDER}latest.json"
+
+
+def pointer(number: int) -> Latest:
+    return Latest(digest=f"{number:04}", folder=f"{FOLDER}{number:04}/", settings_digest="s1", commits_digest="c1")
+
+
+def point(store: Store, number: int) -> bool:
+    """As a program that keeps what has a higher number."""
+    return point_at(store, NAME, pointer(number), lambda other: int(other.digest) > number)
+
+
+def pointed(store: Store) -> int:
+    found = read_pointer(store, NAME)
+    assert found is not None
+    return int(found.digest)
+
+
+def test_whichever_programs_publish_at_once_the_newest_stays(store: Store) -> None:
+    """Whoever comes first; where each overwrote what it had not read, this would end with any of them."""
+    numbers = [(7 * number) % 40 for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        written = list(pool.map(lambda number: point(store, number), numbers))
+    assert pointed(store) == 39
+    assert written[numbers.index(39)] is True
+    assert point(store, 38) is False
+    assert point(store, 39) is True, "as a program that is run again"
+
+
+def test_a_pointer_that_changes_after_it_was_read_is_read_again() -> None:
+    beneath = MemoryStore()
+    others = iter([5, 3, 9])
+    asked: list[int] = []
+
+    def before(method: str, _: str) -> None:
+        if method.startswith("put"):
+            beneath.put(POINTER, pointer(next(others)).to_json())
+
+    def stays(other: Latest) -> bool:
+        asked.append(int(other.digest))
+        return int(other.digest) > 7
+
+    assert point_at(WatchedStore(beneath, before), NAME, pointer(7), stays) is False
+    assert asked == [5, 3, 9]
+    assert pointed(beneath) == 9
+
+
+def test_what_is_no_pointer_is_replaced(store: Store) -> None:
+    store.put(POINTER, b"<html>")
+    assert point(store, 1) is True
+    assert pointed(store) == 1
+
+
+def test_a_pointer_that_never_rests_is_told() -> None:
+    beneath = MemoryStore()
+    numbers = iter(range(1000))
+
+    def before(method: str, _: str) -> None:
+        if method.startswith("put"):
+            beneath.put(POINTER, pointer(next(numbers)).to_json())
+
+    with pytest.raises(StoreUnavailable, match=r"latest\.json: other analyses were in the way each time"):
+        point_at(WatchedStore(beneath, before), NAME, pointer(1000), lambda _: False)
