@@ -8,6 +8,8 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=go.sh
+source "$here/go.sh"
 source=$here/control-plane
 names='etcd kube-apiserver kube-controller-manager kube-scheduler kubectl'
 node_names='kubelet kube-proxy'
@@ -65,8 +67,9 @@ download() {
 }
 
 build() {
-  command -v go >/dev/null ||
-    fail "the releases can't be reached, so it has to be built, and go is not installed: get it from https://go.dev/dl/"
+  local lacking
+  lacking=$(go_lacks "$source")
+  [[ -z $lacking ]] || fail "the releases can't be reached, so it has to be built: $lacking"
   say "building Kubernetes $version and etcd $etcd_version into $cache (about 6 minutes on two cores, once)"
   "$source/build.sh" "$1" >&2 || fail "the build failed; its output stands above"
 }
@@ -97,7 +100,7 @@ if [[ -n $assets ]]; then
   fi
 fi
 
-folder=$cache/$version-$(cat "$source/go.sum" "$source/main.go" "$source/build.sh" | sha256sum | cut -c1-8)
+folder=$cache/$version-$(cat "$source/go.mod" "$source/go.sum" "$source/main.go" "$source/build.sh" | sha256sum | cut -c1-8)-$(machine)
 # What was built has all names. What was fetched for tests has not those of a node, which get a folder of their own.
 [[ ${1:-} != node ]] || whole "$folder" || folder+=-node
 if ! whole "$folder"; then

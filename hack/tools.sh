@@ -25,17 +25,27 @@ wanted=${1:-}
 read -r name module version package kept tags < <(awk -v wanted="$wanted" 'NF && $1 == wanted' <<<"$tools") ||
   fail "which tool? One of: $(awk 'NF { printf "%s ", $1 }' <<<"$tools")"
 
+# shellcheck source=go.sh
+source "$(dirname "${BASH_SOURCE[0]}")/go.sh"
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/fineline/tools
+# What it was built from and for: homes are shared between machines.
 folder=$cache/$name-$version
+[[ $kept == - ]] || folder+=-${kept//\//-}
+[[ $tags == - ]] || folder+=-$tags
+folder+=-$HOSTTYPE
 whole() { [[ -x $folder/$name && ($kept == - || -e $folder/$(basename "$kept")) ]]; }
 
 build() {
-  local started=$SECONDS source
+  local started=$SECONDS source fetched lacking
   command -v go >/dev/null || fail "$name has to be built, and go is not installed: get it from https://go.dev/dl/"
   echo "hack/tools.sh: building $module@$version into $folder (one to five minutes on two cores, once)" >&2
-  # In the module's own folder, so that its own go.sum checks whatever it is built from.
-  source=$(cd / && GOFLAGS=-mod=mod go mod download -json "$module@$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p') ||
-    fail "$module@$version could not be fetched"
+  # In the module's own folder, so that its own go.sum checks whatever it is built from. Go says in its answer, and there
+  # alone, why it could not fetch it.
+  fetched=$(cd / && GOFLAGS=-mod=mod go mod download -json "$module@$version") ||
+    fail "$module@$version could not be fetched: $(sed -n 's/^\t"Error": "\(.*\)",\{0,1\}$/\1/p' <<<"$fetched")"
+  source=$(sed -n 's/^\t"Dir": "\(.*\)",$/\1/p' <<<"$fetched")
+  lacking=$(go_lacks "$source")
+  [[ -z $lacking ]] || fail "$module@$version could not be built: $lacking"
   (cd "$source" && CGO_ENABLED=0 GOWORK=off GOFLAGS=-mod=readonly go build -tags "${tags#-}" -trimpath -ldflags '-s -w' -o "$1/$name" "./$package" >&2) ||
     fail "$module@$version could not be built; Go's output stands above"
   # Modules are fetched as read-only files.
