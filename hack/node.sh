@@ -32,6 +32,7 @@ command=${1:-}
 shift
 cluster=$(which_kind)
 
+[[ $cluster == given || ! -e $state ]] || ((EUID == 0)) || fail "a node of root's is up here: run this as root too (docs/node.md says how)"
 if [[ $cluster == kind ]]; then
   exec "$here/node/kind.sh" "$command" "$@"
 fi
@@ -44,7 +45,7 @@ else
 fi
 kubectl() {
   local program=$state/kubectl
-  [[ -x $program ]] || program=$(command -v kubectl) || fail "kubectl is not installed"
+  [[ $cluster == own ]] || program=$(type -P kubectl) || fail "kubectl is not installed"
   KUBECONFIG=$kubeconfig "$program" "$@"
 }
 
@@ -57,7 +58,7 @@ case $command-$cluster in
     echo "$kubeconfig"
     ;;
   load-own) "$here/node/load.sh" "$@" ;;
-  load-given) fail "images are not loaded into a cluster of yours: push them where its nodes find them" ;;
+  load-given) fail "images can't be loaded into the cluster of FINELINE_E2E_KUBECONFIG: push them to a registry of its nodes. make e2e needs a node of its own" ;;
   kubectl-*) kubectl "$@" ;;
   host-own) echo "$host_address" ;;
   host-given) echo "${FINELINE_E2E_HOST:?hack/node.sh: set FINELINE_E2E_HOST to the address under which the pods reach this machine}" ;;

@@ -6,6 +6,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=settings.sh
 source "$here/settings.sh"
+# shellcheck source=kernel.sh
+source "$here/kernel.sh"
 state=$1 data=$2 binaries=$3 images=$4
 pki=$state/pki
 
@@ -57,12 +59,16 @@ asked() { curl -fs --cacert "$pki/ca.crt" --cert "$pki/admin.crt" --key "$pki/ad
 mount --make-rshared /
 # Paths that are written into the programs, and that must not be the machine's own.
 for folder in /run/containerd /var/lib/cni /var/log; do mount -t tmpfs -o mode=755 tmpfs "$folder"; done
+cover_kernel_settings "$state/kernel"
 
 until_true "the node's end of the cable did not come up" ip link show dev eth0
 ip link set lo up
 ip address add "$node_address/24" dev eth0
 ip link set eth0 up
-ip route add default via "$host_address"
+# To the other end of the cable and no further. A service's address has to lead somewhere before kube-proxy's rules turn
+# to a pod what the node's own parts send there.
+ip route add unreachable default
+ip route add "$service_network" via "$host_address"
 echo 1 >/proc/sys/net/ipv4/ip_forward
 
 keep etcd "$binaries/etcd" --data-dir "$data/etcd" --unsafe-no-fsync --log-level warn \
@@ -75,7 +81,8 @@ keep kube-apiserver "$binaries/kube-apiserver" --etcd-servers http://127.0.0.1:2
   --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction \
   --service-account-issuer https://kubernetes.default.svc.cluster.local \
   --service-account-key-file "$pki/accounts.pub" --service-account-signing-key-file "$pki/accounts.key" \
-  --audit-policy-file "$state/audit-policy.yaml" --audit-log-path "$state/log/audit.log" --audit-log-maxsize 100000
+  --audit-policy-file "$state/audit-policy.yaml" --audit-log-path "$state/log/audit.log" \
+  --audit-log-maxsize 50 --audit-log-maxbackup 2
 
 # The API server takes longer than this.
 tidy_images >>"$state/log/containerd-alone.log" 2>&1
@@ -87,7 +94,8 @@ until_true "the API server did not start: see $state/log/kube-apiserver.log" ask
 
 keep kube-controller-manager "$binaries/kube-controller-manager" --kubeconfig "$pki/controller-manager.kubeconfig" \
   --leader-elect=false --use-service-account-credentials --service-account-private-key-file "$pki/accounts.key" \
-  --root-ca-file "$pki/ca.crt" --cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key"
+  --root-ca-file "$pki/ca.crt" --cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key" \
+  --flex-volume-plugin-dir "$data/kubelet/volume-plugins"
 keep kube-scheduler "$binaries/kube-scheduler" --kubeconfig "$pki/scheduler.kubeconfig" --leader-elect=false
 keep kubelet "$binaries/kubelet" --config "$state/kubelet.yaml" --kubeconfig "$pki/kubelet.kubeconfig" \
   --root-dir "$data/kubelet" --hostname-override "$node_name" --node-ip "$node_address"

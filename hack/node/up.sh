@@ -5,18 +5,32 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=settings.sh
 source "$here/settings.sh"
+# shellcheck source=cgroups.sh
+source "$here/cgroups.sh"
+# shellcheck source=folders.sh
+source "$here/folders.sh"
 
 "$here/check.sh"
-exec 8>"/run/lock/fineline-node"
-flock 8
+exec 8>"$lock"
+flock --nonblock 8 || { say "waiting for another hack/node.sh that is at work" && flock 8; }
 
 answers() { curl -fs --max-time 5 --cacert "$state/pki/ca.crt" --cert "$state/pki/admin.crt" --key "$state/pki/admin.key" "https://$node_address:6443/$1"; }
+first_process_lives() { [[ -s $state/pid ]] && grep -qxf "$state/pid" <<<"$(node_processes)"; }
 
-if [[ -e $state/ready ]] && answers readyz >/dev/null; then
+# One that has been ready is somebody's to take down: where the machine has much to do, it answers late.
+if [[ -e $state/ready ]] && first_process_lives; then
+  end=$((SECONDS + 90))
+  until answers readyz >/dev/null; do
+    if ((SECONDS >= end)) || ! first_process_lives; then
+      fail "a node is up, but its API server has not answered for 90 s: see $state/log, or end it by hack/node.sh down"
+    fi
+    sleep 0.5
+  done
   echo "$state/kubeconfig"
   exit
 fi
-if [[ -e $state || -e $data || -n $(node_processes) ]]; then
+! theirs "$data" || fail "$data is there already, and no node's: take it away yourself, or name another folder by FINELINE_NODE_DATA"
+if [[ -e $state || -e $data/$mark || -n $(node_processes) ]]; then
   say "taking down what is left of an earlier node"
   "$here/down.sh"
 fi
@@ -24,6 +38,9 @@ fi
 started=$SECONDS
 binaries=$("$here/../control-plane.sh" node)
 images=$("$here/images.sh")
+mkdir -p "$state"
+echo "$data" >"$state/data"
+claim "$data"
 mkdir -p "$state/log" "$state/containerd" "$state/cni" "$images_store" "$data"/{etcd,kubelet,pod-logs}
 chmod 700 "$state" "$data" "$data/etcd"
 mkdir -p /run/containerd /var/lib/cni
@@ -51,7 +68,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "${FINELINE_CNI_BIN:-/usr/lib/cni}"
+    bin_dir = "$(cni_folder)"
     conf_dir = "$state/cni"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
@@ -85,6 +102,7 @@ clusterDomain: cluster.local
 clusterDNS: [$dns_address]
 resolvConf: ""
 podLogsDir: $data/pod-logs
+volumePluginDir: $data/kubelet/volume-plugins
 imageGCHighThresholdPercent: 100
 evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%}
 serializeImagePulls: false
@@ -92,30 +110,15 @@ nodeStatusUpdateFrequency: 5s
 YAML
 
 # A process 1 with mounts, processes and a network of its own, in the node's control group from its first moment.
-cgroup_folders >"$state/cgroups"
+make_cgroups || fail "the node's control groups could not be made; why stands above"
 (
   exec 8>&-
-  while read -r folder; do
-    mkdir -p "$folder/node"
-    # With cgroup v2 a group has the controllers that its parent hands down.
-    for parent in /sys/fs/cgroup "$folder"; do
-      [[ ! -e $parent/cgroup.subtree_control ]] || for controller in cpu cpuset memory pids hugetlb io; do
-        echo "+$controller" >"$parent/cgroup.subtree_control" 2>/dev/null || true
-      done
-    done
-    # With cgroup v1 a new set of processors is empty, and nothing can run on it.
-    for file in cpuset.cpus cpuset.mems; do
-      for child in "$folder" "$folder/node"; do
-        [[ ! -e $child/$file || -s $child/$file && -n $(<"$child/$file") ]] || cat "$(dirname "$child")/$file" >"$child/$file"
-      done
-    done
-    echo "$BASHPID" >"$folder/node/cgroup.procs"
-  done <"$state/cgroups"
+  enter_cgroups
   # Nothing of whoever starts it, such as a proxy for the network, reaches the node's parts.
-  exec env -i PATH="$PATH" HOME=/root FINELINE_NODE="$state" FINELINE_NODE_DATA="$data" XDG_CACHE_HOME="$(dirname "$(dirname "$cache")")" \
+  exec env -i PATH="$PATH" HOME=/root FINELINE_NODE_DATA="$data" XDG_CACHE_HOME="$(dirname "$(dirname "$cache")")" \
     setsid unshare --mount --propagation private --pid --fork --kill-child --mount-proc --net --ipc --uts \
-    "$here/inside.sh" "$state" "$data" "$binaries" "$images" </dev/null >"$state/log/node.log" 2>&1
-) &
+    "$here/inside.sh" "$state" "$data" "$binaries" "$images"
+) </dev/null >"$state/log/node.log" 2>&1 &
 outer=$!
 init=
 for _ in $(seq 200); do
@@ -128,6 +131,7 @@ done
 echo "$init" >"$state/pid"
 
 ip link add "$host_interface" type veth peer name eth0 netns "$init"
+ip link set "$host_interface" alias "$node_name"
 ip address add "$host_address/24" dev "$host_interface"
 ip link set "$host_interface" up
 for network in "$pod_network" "$service_network"; do ip route replace "$network" via "$node_address"; done

@@ -33,8 +33,11 @@ var commands = map[string]func(arguments []string) error{
 	"serve":    func(a []string) error { return serve(a[0]) },
 }
 
+// How many words those that need some need.
+var needed = map[string]int{"sleep": 1, "variable": 1, "write": 2, "get": 1, "lookup": 1, "connect": 1, "serve": 1}
+
 func main() {
-	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
+	if len(os.Args) < 2 || commands[os.Args[1]] == nil || len(os.Args) < 2+needed[os.Args[1]] {
 		fmt.Fprintln(os.Stderr, "box: pause | sleep SECONDS | say WORD... | user | variable NAME | write FILE TEXT | get URL |",
 			"lookup NAME | connect HOST:PORT | serve PORT")
 		os.Exit(2)
