@@ -9,12 +9,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from chart.cluster_values import Crds, DisruptionBudget, Lease, Monitoring, NetworkPolicy, Rbac, ServiceAccount
-from chart.fields import DnsLabel, Free, NameStart, Texts, same
+from chart.cluster_values import (
+    Crds,
+    DisruptionBudget,
+    HelmTest,
+    Lease,
+    Monitoring,
+    NetworkPolicy,
+    Rbac,
+    ServiceAccount,
+)
+from chart.fields import Annotations, DnsLabel, Free, Labels, NameStart, same
 from chart.work_values import Analysis, Evaluator, Images, PullSecret, Queue, Store, Webhook, Workload
 from pydantic import Field
 
-from fineline.resources.fields import ObjectName, ResourceModel, StoreUri
+from fineline.resources.fields import AbsoluteUri, ObjectName, ResourceModel
 from fineline_operator.settings import OperatorSettings
 
 
@@ -48,8 +57,8 @@ class Values(ResourceModel):
             ]
         ],
     )
-    results: StoreUri = same(OperatorSettings, "results", default="", examples=["s3://evals/results/"])
-    datasets: StoreUri = same(OperatorSettings, "datasets", default="", examples=["s3://mirror/"])
+    results: AbsoluteUri = same(OperatorSettings, "results", default="", examples=["s3://evals/results/"])
+    datasets: AbsoluteUri = same(OperatorSettings, "datasets", default="", examples=["s3://mirror/"])
     queues: tuple[Queue, ...] = same(
         OperatorSettings,
         "queues",
@@ -100,7 +109,7 @@ class Values(ResourceModel):
         {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
         description="The operator's requests and limits; some thousand CheckpointEvals take well under half of that.",
     )
-    node_selector: Texts = Field({}, description="Labels of the nodes that the operator's pods run on. Default: any.")
+    node_selector: Labels = Field({}, description="Labels of the nodes that the operator's pods run on. Default: any.")
     tolerations: tuple[Free, ...] = Field((), description="Taints that the operator's pods bear with. Default: none.")
     affinity: Free = Field({}, description="The operator's pods' affinity, as in pods. Default: none.")
     topology_spread_constraints: tuple[Free, ...] = Field(
@@ -113,8 +122,10 @@ class Values(ResourceModel):
         description="The operator's pods' PriorityClass. Default: the cluster's own.",
         examples=["system-cluster-critical"],
     )
-    pod_annotations: Texts = Field({}, description="Annotations of the operator's pods. Default: none but the chart's.")
-    pod_labels: Texts = Field({}, description="Labels of the operator's pods. Default: none but the chart's.")
+    pod_annotations: Annotations = Field(
+        {}, description="Annotations of the operator's pods. Default: none but the chart's."
+    )
+    pod_labels: Labels = Field({}, description="Labels of the operator's pods. Default: none but the chart's.")
     extra_env: tuple[Free, ...] = Field(
         (),
         description="Further variables of the operator, as in containers: proxies, a CA bundle. Never credentials. "
@@ -150,6 +161,13 @@ class Values(ResourceModel):
     fullname_override: NameStart = Field(
         "", description="The start of all names. Default: the release's name, with `fineline` in it."
     )
+    common_labels: Labels = Field(
+        {},
+        description="Labels of every object that the chart makes but the CRDs, its pods among them. Those of "
+        "evaluations' pods are said in `evaluator.template`. Default: none but the chart's.",
+        examples=[{"example.org/team": "research"}],
+    )
+    helm_test: HelmTest = Field(HelmTest(), description="The pod of `helm test`.")
 
     resync_seconds: float = same(
         OperatorSettings, "resync_seconds", default=300, json_schema_extra={"part": "How the operator works"}

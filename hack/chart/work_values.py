@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from chart.fields import Digest, DnsLabel, Free, Host, Port, Repository, SecretKey, Tag, Texts, UserPort, same
+from chart.fields import Annotations, Digest, DnsLabel, Free, Host, Port, Repository, SecretKey, Tag, UserPort, same
 from pydantic import Field
 
-from fineline.resources.fields import ObjectName, QueueUrl, ResourceModel, StoreUri
+from fineline.resources.fields import AbsoluteUri, ObjectName, QueueUrl, ResourceModel
 from fineline_operator.settings import (
     AnalysisSettings,
     EvaluatorSettings,
@@ -56,7 +56,7 @@ class PullSecret(ResourceModel):
 class Store(ResourceModel):
     """A store that resources may name."""
 
-    prefix: StoreUri = same(StoreSettings, "prefix")
+    prefix: AbsoluteUri = same(StoreSettings, "prefix")
     endpoint: str = same(StoreSettings, "endpoint", default="")
     region: str = same(StoreSettings, "region", default="")
     secret_name: ObjectName = Field(
@@ -65,7 +65,7 @@ class Store(ResourceModel):
         "AWS_SECRET_ACCESS_KEY and, if need be, AWS_SESSION_TOKEN. It is mounted, and read again when it changes. The "
         "right to list and to get suffices. Pods never see it. Default: the service account's own identity.",
     )
-    namespaces: tuple[NamespaceOrAll, ...] = same(StoreSettings, "namespaces", default=())
+    namespaces: tuple[NamespaceOrAll, ...] = same(StoreSettings, "namespaces")
 
 
 class Queue(ResourceModel):
@@ -79,7 +79,7 @@ class Queue(ResourceModel):
         description="The Secret in the release's namespace with the operator's own keys for it, as in `stores`. The "
         "right to receive and to delete messages suffices. Default: the service account's own identity.",
     )
-    namespaces: tuple[NamespaceOrAll, ...] = same(QueueSettings, "namespaces", default=())
+    namespaces: tuple[NamespaceOrAll, ...] = same(QueueSettings, "namespaces")
 
 
 class Workload(ResourceModel):
@@ -89,7 +89,7 @@ class Workload(ResourceModel):
     service_account_name: ObjectName = Field(
         description="The service account's name, for `pods.serviceAccountName` of the resources there."
     )
-    annotations: Texts = Field(
+    annotations: Annotations = Field(
         {}, description="Its annotations: the cloud's identity that its pods act as (IRSA, GKE, Azure). Default: none."
     )
 
@@ -115,7 +115,7 @@ class WebhookService(ResourceModel):
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field("ClusterIP", description="The Service's type.")
     port: Port = Field(80, description="The Service's port.")
-    annotations: Texts = Field({}, description="The Service's annotations. Default: none.")
+    annotations: Annotations = Field({}, description="The Service's annotations. Default: none.")
 
 
 class WebhookIngress(ResourceModel):
@@ -124,7 +124,9 @@ class WebhookIngress(ResourceModel):
     enabled: bool = Field(False, description="Whether there is an Ingress to the webhook.")
     class_name: ObjectName = Field("", description="The IngressClass. Default: the cluster's own.")
     host: Host = Field("", description="The host name that stores send to; needed with an Ingress.")
-    annotations: Texts = Field({}, description="The Ingress's annotations, such as cert-manager's. Default: none.")
+    annotations: Annotations = Field(
+        {}, description="The Ingress's annotations, such as cert-manager's. Default: none."
+    )
     tls_secret_name: ObjectName = Field(
         "",
         description="The Secret with the host's certificate. Default: none, so that TLS is whatever the controller "

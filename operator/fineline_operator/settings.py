@@ -15,7 +15,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from fineline.errors import SpecError
 from fineline.resources import fields
-from fineline.resources.fields import ObjectName, QueueUrl, ResourceModel, Rule, StoreUri
+from fineline.resources.fields import AbsoluteUri, ObjectName, QueueUrl, ResourceModel, Rule
 from fineline.resources.reading import sentences
 from fineline.store.uri import ENDPOINT_PATTERN, covers
 
@@ -37,7 +37,7 @@ def allows(namespaces: Collection[str], namespace: str) -> bool:
 class StoreSettings(ResourceModel):
     """A store that CheckpointEvals may name. A URI belongs to the store with the longest prefix that covers it."""
 
-    prefix: StoreUri = Field(
+    prefix: AbsoluteUri = Field(
         description="URIs that start with it, at a `/`, belong to the store: `s3://a/amber` covers `s3://a/amber/x/` "
         "and not `s3://a/amber-2/`."
     )
@@ -174,10 +174,10 @@ class OperatorSettings(ResourceModel):
     namespaces: tuple[ObjectName, ...] = Field(
         (), strict=False, description="Namespaces whose resources it looks after. Default: all."
     )
-    results: StoreUri | None = Field(
+    results: AbsoluteUri | None = Field(
         None, description="Where results go where `spec.results` is not set. Default: none, so that it must be set."
     )
-    datasets: StoreUri | None = Field(
+    datasets: AbsoluteUri | None = Field(
         None,
         description="The data-set mirror where `spec.suite.datasets` is not set. Default: none, so that pods ask the "
         "Hugging Face hub.",

@@ -25,7 +25,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from fineline.errors import SpecError
-from fineline.store.uri import PORT_PATTERN, URI_PATTERN, parse_uri
+from fineline.store.uri import FOLDER_PATTERN, PORT_PATTERN, URI_PATTERN, parse_uri
 
 GROUP = "fineline.dev"
 VERSION = "v1alpha1"
@@ -125,32 +125,44 @@ LabelledName = Annotated[str, StringConstraints(min_length=1, max_length=63, pat
 """The name of an object that a label names, which bounds it to 63 characters."""
 
 _URI = r"^(s3://[^/]+(/.*)?|file:.+)$"
-_names_a_bucket_alone = re.compile(r"s3://[^/@:]+(/.*)?|file:.+").fullmatch
+_URI_WITHOUT_CREDENTIALS = r"^(s3://[^/@:]+(/.*)?|file:.+)$"
 
 
-def _whole_uri(uri: str) -> str:
-    """What `URI_PATTERN` says, in words for each fault."""
-    if not _names_a_bucket_alone(uri):
+def _without_credentials(uri: str) -> str:
+    if not re.match(_URI_WITHOUT_CREDENTIALS, uri):
         # The text is not repeated: what stands there may be a secret.
         raise PydanticCustomError(
-            "store_uri",
+            "credentials_in_uri",
             "the bucket must stand alone; credentials and endpoints come from pods.secretName and the chart's stores, "
             "or without a cluster from the AWS environment, never from a URI",
         )
+    return uri
+
+
+def _understood(uri: str) -> str:
     try:
         parse_uri(uri)
     except SpecError as error:
-        raise PydanticCustomError("store_uri", "{why}", {"why": str(error)}) from None
+        raise ValueError(str(error)) from None
     return uri
 
 
 StoreUri = Annotated[
     str,
     StringConstraints(min_length=1, max_length=2048, pattern=_URI),
-    AfterValidator(_whole_uri),
+    AfterValidator(_without_credentials),
+    Field(json_schema_extra={"pattern": _URI_WITHOUT_CREDENTIALS}),
+]
+"""`s3://bucket/prefix/` or, on one machine, `file:///folder/`, there also `file:folder/`."""
+
+AbsoluteUri = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=2048, pattern=_URI),
+    AfterValidator(_without_credentials),
+    AfterValidator(_understood),
     Field(json_schema_extra={"pattern": URI_PATTERN}),
 ]
-"""`s3://bucket/prefix/` or, on one machine, `file:///folder/`."""
+"""A URI that a store can be opened at, wherever the program runs."""
 
 _QUEUE = rf"^https?://[A-Za-z0-9.-]+(:{PORT_PATTERN})?/[A-Za-z0-9._~/-]+$"
 QueueUrl = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=_QUEUE)]
@@ -160,11 +172,9 @@ _FILE = r"^[^/]+$"
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_FILE)]
 """The name of a file, without a folder."""
 
-_PART = r"([^/\.\x00][^/\x00]*|\.[^/\.\x00][^/\x00]*|\.\.[^/\x00]+)"
-_FOLDER = rf"^{_PART}(/{_PART})*/?$"
 LONGEST_FOLDER_NAME = 256
-FolderName = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_FOLDER_NAME, pattern=_FOLDER)]
-"""A folder below a URI: what a store takes for one (no part is empty, `.` or `..`), as `check_folder` does."""
+FolderName = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_FOLDER_NAME, pattern=FOLDER_PATTERN)]
+"""A folder below a URI: no part of it is empty, `.` or `..`."""
 
 PATTERN_WORDS = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": "must be letters, digits, `.`, `_` and `-`, a letter or digit first",
@@ -174,10 +184,11 @@ PATTERN_WORDS = {
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "must be small letters, digits and `-`, with a letter or digit at both ends",
     r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$": "must be a label's value: letters, digits, `-`, `_` and `.`",
     _URI: "must be s3://bucket/prefix/ or file:///folder/",
+    _URI_WITHOUT_CREDENTIALS: "must be s3://bucket/prefix/ or file:///folder/",
     URI_PATTERN: "must be s3://bucket/prefix/ or file:///folder/",
     _QUEUE: "must be the URL of an SQS queue: https://sqs.<region>.amazonaws.com/<account>/<name>",
     _FILE: "must be the name of a file, without `/`",
-    _FOLDER: "must be a folder below the URI: names with `/` between them, none of them empty, `.` or `..`",
+    FOLDER_PATTERN: "must be a folder below the URI: names with `/` between them, none of them empty, `.` or `..`",
     r"^[0-9a-f]{64}$": "must be a SHA-256 digest in 64 hexadecimal digits",
 }
 """What a pattern asks for, in words, for error messages."""

@@ -168,7 +168,7 @@ def _sentence(model: type[BaseModel], detail: ErrorDetails, words: Mapping[str, 
             return f"{path}: unknown field{_suggestion(model, location)}"
         case "missing":
             return f"{path}: is required"
-        case "value_error" | "store_uri":
+        case "value_error" | "credentials_in_uri":
             return f"{path or whole}: {detail['msg'].removeprefix('Value error, ')}"
         case "string_type" if isinstance(value, int | float):
             return f'{path}: must be text, is {value!r}: write it in quotes, "{value}"'
