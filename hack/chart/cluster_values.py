@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from chart.fields import Duration, Free, Port, Texts, same
+from chart.fields import Annotations, Duration, Free, Labels, Port, same
 from pydantic import Field
 
 from fineline.resources.fields import ObjectName, ResourceModel
@@ -18,7 +18,7 @@ class DisruptionBudget(ResourceModel):
     """How many replicas a drained node may take at once."""
 
     enabled: bool = Field(True, description="Whether there is a PodDisruptionBudget for the operator's pods.")
-    max_unavailable: Annotated[int, Field(ge=1)] = Field(
+    max_unavailable: Annotated[int, Field(ge=1, le=5)] = Field(
         1, description="So many of the operator's pods may be evicted at once; 0 would hold up every drain."
     )
 
@@ -30,7 +30,7 @@ class ServiceAccount(ResourceModel):
     name: ObjectName = Field(
         "", description="Its name; needed where the chart does not make it. Default: that of the Deployment."
     )
-    annotations: Texts = Field(
+    annotations: Annotations = Field(
         {},
         description="Its annotations: the cloud's identity that the operator acts as where a store has no "
         "`secretName`. The right to list and to get suffices. Default: none.",
@@ -49,6 +49,15 @@ class Rbac(ResourceModel):
         description="Whether who has the cluster's roles `view`, `edit` and `admin` may view and edit Fineline's "
         "resources too. Making one equals making pods in its namespace, with any image, volume and service account "
         "that is allowed there.",
+    )
+
+
+class HelmTest(ResourceModel):
+    """The pod of `helm test`."""
+
+    resources: Free = Field(
+        {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
+        description="Its requests and limits, for quotas that ask for more of them.",
     )
 
 
@@ -90,7 +99,8 @@ class NetworkPolicy(ResourceModel):
         (),
         description="Rules in place of the chart's own, as in a NetworkPolicy's `egress`. Default: DNS; the API "
         "server; port 443, for clouds' stores and queues; the ports of the endpoints in `stores` and `queues`; EKS's "
-        "pod identity agent. A proxy, or a Service whose pods listen at another port than its own, needs rules.",
+        "pod identity agent. Port 80, where an endpoint has it, is opened to all but the addresses of clouds' "
+        "metadata. A proxy, or a Service whose pods listen at another port than its own, needs rules.",
         examples=[
             [
                 {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
@@ -111,8 +121,8 @@ class ServiceMonitor(ResourceModel):
         False, description="Whether there is a ServiceMonitor; needs the Prometheus operator's kinds."
     )
     interval: Duration = Field("", description="How often it is scraped. Default: Prometheus' own.")
-    labels: Texts = Field({}, description="Labels by which your Prometheus finds it. Default: none but the chart's.")
-    annotations: Texts = Field({}, description="Its annotations. Default: none.")
+    labels: Labels = Field({}, description="Labels by which your Prometheus finds it. Default: none but the chart's.")
+    annotations: Annotations = Field({}, description="Its annotations. Default: none.")
 
 
 class PrometheusRule(ResourceModel):
@@ -121,16 +131,16 @@ class PrometheusRule(ResourceModel):
     enabled: bool = Field(
         False, description="Whether there is a PrometheusRule; needs the Prometheus operator's kinds."
     )
-    labels: Texts = Field({}, description="Labels by which your Prometheus finds it. Default: none but the chart's.")
-    annotations: Texts = Field({}, description="Its annotations. Default: none.")
+    labels: Labels = Field({}, description="Labels by which your Prometheus finds it. Default: none but the chart's.")
+    annotations: Annotations = Field({}, description="Its annotations. Default: none.")
 
 
 class Dashboard(ResourceModel):
     """The Grafana dashboard."""
 
     enabled: bool = Field(False, description="Whether there is a ConfigMap with the dashboard, for Grafana's sidecar.")
-    labels: Texts = Field({"grafana_dashboard": "1"}, description="Labels by which your Grafana's sidecar finds it.")
-    annotations: Texts = Field({}, description="Its annotations, such as the folder's. Default: none.")
+    labels: Labels = Field({"grafana_dashboard": "1"}, description="Labels by which your Grafana's sidecar finds it.")
+    annotations: Annotations = Field({}, description="Its annotations, such as the folder's. Default: none.")
 
 
 class Monitoring(ResourceModel):

@@ -13,7 +13,7 @@ from chart.values import Values, defaults
 
 _KEPT = (
     "type", "description", "default", "examples", "enum", "pattern", "minimum", "exclusiveMinimum", "maximum",
-    "minLength", "maxLength", "uniqueItems", "required", "additionalProperties",
+    "minLength", "maxLength", "minItems", "uniqueItems", "patternProperties", "required", "additionalProperties",
 )  # fmt: skip
 PART = "part"
 """In a property of the model: the heading of the part of values.yaml that begins with it. Not in the schema."""

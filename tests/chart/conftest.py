@@ -35,7 +35,13 @@ def plane(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         plane.apply(
             [
                 {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-                for name, labels in ((NAMESPACE, enforced), ("evals", enforced), ("research", {}), ("other", {}))
+                for name, labels in (
+                    (NAMESPACE, enforced),
+                    ("evals", enforced),
+                    ("research", {}),
+                    ("other", {}),
+                    ("456", {}),
+                )
             ]
         )
         yield plane

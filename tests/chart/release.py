@@ -27,6 +27,10 @@ class Release:
     def rollback(self, revision: int) -> str:
         return self._helm("rollback", RELEASE, str(revision))
 
+    def test(self) -> str:
+        """Without a kubelet its pod never ends, so that it isn't waited for."""
+        return self._helm("test", RELEASE, "--timeout", "1s")
+
     def uninstall(self) -> str:
         return self._helm("uninstall", RELEASE, "--ignore-not-found")
 

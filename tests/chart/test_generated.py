@@ -87,7 +87,7 @@ def test_unknown_values_are_refused_everywhere_but_in_what_kubernetes_defines(sc
         "podLabels", "serviceAccount.annotations", "webhook.service.annotations", "webhook.ingress.annotations",
         "workloads[].annotations", "monitoring.serviceMonitor.labels", "monitoring.serviceMonitor.annotations",
         "monitoring.prometheusRule.labels", "monitoring.prometheusRule.annotations", "monitoring.dashboard.labels",
-        "monitoring.dashboard.annotations",
+        "monitoring.dashboard.annotations", "commonLabels", "helmTest.resources",
     }  # fmt: skip
     for path, node in nodes(schema):
         for inner in (node, node.get("items", {})):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.helm import CHART, NAMESPACE, RELEASE, SETS, VALUES, run
+from chart.helm import CHART, NAMESPACE, RELEASE, SETS, VALUES, render, run
 from chart.release import Release
 from support.control_plane import ControlPlane
 
@@ -54,6 +54,50 @@ def test_what_is_missing_is_said_with_what_comes_of_it() -> None:
     assert any(line.startswith("rbac.create is false") for line in others)
     assert not any("images.analysis" in line for line in others)
     assert any("webhook.ingress.tlsSecretName is empty" in line for line in missing(notes("ingress")))
+
+
+@pytest.mark.parametrize("kind", ["LoadBalancer", "NodePort"])
+def test_a_webhook_that_is_open_to_the_outside_is_warned_of(kind: str) -> None:
+    webhook = {"enabled": True, "tokenSecretName": "a", "service": {"type": kind}}
+    told = notes({"webhook": webhook})
+    assert f"webhook.service.type is {kind}: the operator speaks plain HTTP" in told
+    assert "networkPolicy.webhookFrom lets in pods of the cluster alone" in told
+    assert "what `kubectl get service fineline-webhook --namespace fineline-system` shows" in told
+    for quiet in ({"networkPolicy": {"enabled": False}}, {"networkPolicy": {"webhookFrom": [{"podSelector": {}}]}}):
+        assert "networkPolicy.webhookFrom lets in" not in notes({"webhook": webhook} | quiet)
+    assert "plain HTTP" not in notes("minio")
+    assert "plain HTTP" not in notes("everything")
+
+
+def test_who_may_make_the_evaluation_is_told_as_the_values_have_it() -> None:
+    assert "who has the role edit or admin in a namespace may make this there" in notes("defaults")
+    told = notes({"rbac": {"aggregate": False}})
+    assert "rbac.aggregate is false, so the cluster's own don't" in told
+    assert "may make this there" not in told
+
+
+def test_the_logs_of_every_replica_are_shown() -> None:
+    command = re.search(r"kubectl logs --selector (\S+) --prefix", notes("defaults"))
+    assert command
+    labels = dict(one.split("=") for one in command[1].split(","))
+    assert render("defaults").one("Deployment")["spec"]["selector"]["matchLabels"] == labels
+
+
+@pytest.mark.parametrize(
+    ("looks_after", "allowed", "namespace"),
+    [
+        ([], ["research"], "research"),
+        ([], ["*"], "evals"),
+        ([], ["research", "evals"], "evals"),
+        (["evals", "research"], ["research"], "research"),
+        (["team", "research"], ["*"], "team"),
+    ],
+)
+def test_the_evaluation_is_in_a_namespace_that_may_name_its_store(
+    looks_after: list[str], allowed: list[str], namespace: str
+) -> None:
+    values = {"namespaces": looks_after, "stores": [{"prefix": "s3://a/", "namespaces": allowed}]}
+    assert yaml.safe_load(evaluation(notes(values)))["metadata"]["namespace"] == namespace
 
 
 def test_secrets_that_must_be_there_are_named() -> None:

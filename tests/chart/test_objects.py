@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -12,6 +13,29 @@ from chart.helm import CHART, SETS, Object, Rendered, render, template
 
 KINDS = ["checkpointevals", "checkpointsources", "trajectoryanalyses"]
 CRDS = [f"{kind}.fineline.dev" for kind in KINDS]
+
+
+OPENSHIFTS_DNS = 5353
+METADATA = ("169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "fe80::a9fe:a9fe", "100.100.100.200", "168.63.129.16")
+"""Where clouds' instances ask who they are."""
+
+
+def reached(rules: list[Object], address: str, port: int) -> bool:
+    """Whether a policy lets out to an address that is no pod's."""
+
+    def within(block: str) -> bool:
+        return ip_address(address) in ip_network(block)
+
+    return any(
+        "to" not in rule
+        or any(
+            within(peer["ipBlock"]["cidr"]) and not any(map(within, peer["ipBlock"].get("except", ())))
+            for peer in rule["to"]
+            if "ipBlock" in peer
+        )
+        for rule in rules
+        if port in [one["port"] for one in rule["ports"]]
+    )
 
 
 def ports(rules: list[Object]) -> set[int]:
@@ -92,21 +116,29 @@ def test_nobody_else_comes_in_where_no_peer_is_named() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("defaults", {53, 443, 6443}),
-        ("minio", {53, 443, 6443, 9000}),
-        ("air-gapped", {53, 443, 6443, 80}),
-        ("gke", {53, 443}),
-        ("everything", {53, 443, 16443, 9000, 9001, 9325}),
-        ("file-store", {53, 443, 6443}),
+        ("defaults", {443, 6443}),
+        ("minio", {443, 6443, 9000}),
+        ("air-gapped", {443, 6443}),
+        ("gke", {443}),
+        ("everything", {443, 16443, 9000, 9001, 9325}),
+        ("file-store", {443, 6443}),
     ],
 )
 def test_the_operator_reaches_dns_the_api_server_and_the_stores(name: str, expected: set[int]) -> None:
-    assert ports(render(name).one("NetworkPolicy")["spec"]["egress"]) == expected
+    assert ports(render(name).one("NetworkPolicy")["spec"]["egress"]) == expected | {53, OPENSHIFTS_DNS}
 
 
 def test_the_port_of_an_endpoint_in_ipv6_is_found() -> None:
     values = {"stores": [{"prefix": "s3://a/", "endpoint": "http://[fd00::1]:9000"}]}
-    assert ports(render(values).one("NetworkPolicy")["spec"]["egress"]) == {53, 443, 6443, 9000}
+    found = ports(render(values).one("NetworkPolicy")["spec"]["egress"])
+    assert found == {53, OPENSHIFTS_DNS, 443, 6443, 9000}
+
+
+def test_dns_is_asked_over_both_protocols() -> None:
+    dns = render("defaults").one("NetworkPolicy")["spec"]["egress"][0]["ports"]
+    assert {(one["port"], one["protocol"]) for one in dns} == {
+        (port, protocol) for port in (53, OPENSHIFTS_DNS) for protocol in ("UDP", "TCP")
+    }
 
 
 def test_rules_of_ones_own_stand_in_the_place_of_the_charts() -> None:
@@ -114,10 +146,32 @@ def test_rules_of_ones_own_stand_in_the_place_of_the_charts() -> None:
     assert [rule["to"][0]["ipBlock"]["cidr"] for rule in egress] == ["10.0.0.1/32", "10.0.0.2/32"]
 
 
-def test_the_instances_metadata_is_never_open() -> None:
-    egress = render("eks").one("NetworkPolicy")["spec"]["egress"]
-    peers = [peer["ipBlock"]["cidr"] for rule in egress for peer in rule.get("to", ())]
-    assert peers == ["169.254.170.23/32"]
+@pytest.mark.parametrize("name", [name for name in SETS if name != "bare"])
+def test_the_instances_metadata_is_never_open(name: str) -> None:
+    egress = render(name).one("NetworkPolicy")["spec"]["egress"]
+    assert [address for address in METADATA if reached(egress, address, 80)] == []
+
+
+@pytest.mark.parametrize("name", ["eks", "air-gapped"])
+def test_eks_pod_identity_agent_is_open_on_ipv4_and_on_ipv6(name: str) -> None:
+    egress = render(name).one("NetworkPolicy")["spec"]["egress"]
+    assert all(reached(egress, address, 80) for address in ("169.254.170.23", "fd00:ec2::23"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"stores": [{"prefix": "s3://a/", "endpoint": "http://minio.internal"}]},
+        {"stores": [{"prefix": "s3://a/", "endpoint": "http://minio.internal:80/path"}]},
+        {"queues": [{"url": "http://sqs.internal/1/a"}]},
+    ],
+)
+def test_an_endpoint_at_port_80_is_reached_wherever_it_is_but_there(values: dict[str, Any]) -> None:
+    egress = render(values).one("NetworkPolicy")["spec"]["egress"]
+    assert all(reached(egress, address, 80) for address in ("10.0.0.9", "203.0.113.7", "fd00::9", "2001:db8::7"))
+    (within,) = [peer for rule in egress for peer in rule.get("to", ()) if "namespaceSelector" in peer]
+    assert within == {"namespaceSelector": {}}, "network plugins differ in whether an ipBlock covers pods"
+    assert [address for address in METADATA if reached(egress, address, 80)] == []
     assert 80 not in ports(egress)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from chart.helm import NAMESPACE, SETS, Rendered, render
+from chart.helm import CHART, NAMESPACE, SETS, VALUES, Rendered, documents, render, run
 
+NAMED = ("--set", "fullnameOverride=fineline,crds.enabled=false")
 SELECTOR = {"app.kubernetes.io/name": "fineline-operator", "app.kubernetes.io/instance": "fineline"}
 
 
@@ -30,7 +32,7 @@ def test_no_pod_has_more_power_than_it_needs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_no_value_of_a_secret_is_in_any_object_and_the_chart_makes_none(name: str) -> None:
+def test_the_chart_makes_no_secret(name: str) -> None:
     assert render(name).all("Secret") == []
 
 
@@ -50,6 +52,41 @@ def test_a_constraint_with_a_selector_keeps_it() -> None:
     first, second = render("everything").pod["spec"]["topologySpreadConstraints"]
     assert first["labelSelector"] == {"matchLabels": SELECTOR}
     assert second["labelSelector"] == {"matchLabels": {"app.kubernetes.io/part-of": "fineline"}}
+
+
+def test_an_empty_selector_is_one() -> None:
+    constraint = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}}
+    assert render({"topologySpreadConstraints": [constraint]}).pod["spec"]["topologySpreadConstraints"] == [constraint]
+
+
+def test_names_of_digits_alone_stay_texts() -> None:
+    """Every one that there is in the set, and the release's and its namespace's."""
+    done = run("template", "123", CHART, "--namespace", "789", "--values", VALUES / "digits.yaml", *NAMED)
+    assert done.returncode == 0, done.stderr
+    rendered = Rendered(documents(done.stdout))
+
+    def texts(node: Any, path: str = "") -> Iterator[str]:
+        if isinstance(node, dict):
+            for name, child in node.items():
+                assert isinstance(name, str), path
+                yield from texts(child, f"{path}.{name}")
+        elif isinstance(node, list):
+            for child in node:
+                yield from texts(child, path)
+        elif path.endswith((".name", ".namespace", "Name", ".app.kubernetes.io/instance", ".49", ".51")):
+            assert isinstance(node, str), path
+            yield node
+
+    found = {text for one in rendered.objects for text in texts(one)}
+    assert found >= {"42", "43", "45", "46", "47", "48", "50", "1e3", "1", "123", "456", "789"}
+
+
+def test_labels_of_people_are_on_every_object_and_never_replace_the_charts() -> None:
+    rendered = render("everything")
+    for metadata in (rendered.pod["metadata"], *(one["metadata"] for one in rendered.objects)):
+        assert metadata["labels"]["example.org/cost"] == "7"
+        assert metadata["labels"]["app.kubernetes.io/part-of"] == "fineline"
+        assert metadata["labels"].get("app.kubernetes.io/name") != "other"
 
 
 def test_the_program_and_its_options() -> None:
@@ -130,6 +167,12 @@ def test_resources_are_the_values() -> None:
         "limits": {"memory": "1Gi"},
     }
     assert "resources" not in render("bare").container
+
+
+def test_the_test_pod_can_ask_for_what_a_quota_demands() -> None:
+    for name, limits in (("defaults", {"memory": "128Mi"}), ("everything", {"cpu": "1", "memory": "64Mi"})):
+        (container,) = render(name).one("Pod")["spec"]["containers"]
+        assert container["resources"]["limits"] == limits
 
 
 def test_labels_and_annotations_of_people_never_replace_those_it_is_found_by() -> None:

@@ -9,6 +9,8 @@ import pytest
 from chart.helm import CHART, refusal, run, template
 
 STORE = {"prefix": "s3://evals/"}
+QUEUE = {"url": "https://sqs.example/1/a"}
+OWN_MOUNTS = ("/tmp", "/tmp/", "/etc/fineline/operator", "/etc/fineline/credentials/own")
 DIGEST = "sha256:" + "0" * 64
 
 BY_SCHEMA: list[tuple[dict[str, Any], str]] = [
@@ -32,6 +34,26 @@ BY_SCHEMA: list[tuple[dict[str, Any], str]] = [
     ({"stores": [STORE | {"namespaces": ["A_b"]}]}, "'/stores/0/namespaces/0'"),
     ({"stores": [STORE | {"secretName": "My Secret"}]}, "'/stores/0/secretName'"),
     ({"stores": STORE}, "'/stores': got object, want array"),
+    *(
+        ({"stores": [{"prefix": prefix}]}, f"'/stores/0/prefix': '{prefix}' does not match pattern")
+        for prefix in ("file:/a/", "file:a", "file://a/", "s3://a//b/", "s3://a/../b", "s3://a b/", "s3://k:s@a/", "s3://")
+    ),
+    *(
+        ({"stores": [STORE | {"endpoint": endpoint}]}, f"'/stores/0/endpoint': '{endpoint}' does not match pattern")
+        for endpoint in ("https://a:9000/ x", "https://a b", "http://a:0", "http://a:65536", "http://a:99999", "http://a/%z")
+    ),
+    ({"stores": [STORE | {"namespaces": []}]}, "'/stores/0/namespaces': minItems: got 0, want 1"),
+    ({"queues": [QUEUE | {"namespaces": []}]}, "'/queues/0/namespaces': minItems: got 0, want 1"),
+    ({"queues": [QUEUE | {"endpoint": "http://a:99999"}]}, "'/queues/0/endpoint'"),
+    ({"queues": [{"url": "https://sqs.example:99999/1/a"}]}, "'/queues/0/url'"),
+    ({"podLabels": {"a b": "c"}}, "'/podLabels': additional properties 'a b' not allowed"),
+    ({"commonLabels": {"a": "b c"}}, "'/commonLabels/a': 'b c' does not match pattern"),
+    ({"webhook": {"tokenSecretKey": ".."}}, "'/webhook/tokenSecretKey': '..' does not match pattern"),
+    ({"webhook": {"tokenSecretKey": "."}}, "'/webhook/tokenSecretKey': '.' does not match pattern"),
+    ({"fullnameOverride": "7b"}, "'/fullnameOverride': '7b' does not match pattern"),
+    ({"fullnameOverride": "a.b"}, "'/fullnameOverride': 'a.b' does not match pattern"),
+    ({"maxActive": 1e30}, "'/maxActive': maximum: got 1"),
+    ({"podDisruptionBudget": {"maxUnavailable": 6}}, "'/podDisruptionBudget/maxUnavailable': maximum: got 6, want 5"),
     ({"results": "evals/results"}, "'/results': 'evals/results' does not match pattern"),
     ({"queues": [{"url": "uploads"}]}, "'/queues/0/url'"),
     ({"namespaces": ["*"]}, "'/namespaces/0'"),
@@ -113,6 +135,42 @@ TOGETHER: list[tuple[dict[str, Any], str]] = [
         {"extraEnv": [{"name": "AWS_SECRET_ACCESS_KEY", "value": "very secret"}]},
         "extraEnv[0]: AWS_SECRET_ACCESS_KEY is a credential, which is never a value: name a Secret in",
     ),
+    (
+        {"workloads": [{"namespace": "evals", "serviceAccountName": "default"}]},
+        "workloads[0].serviceAccountName: every namespace has its `default` already",
+    ),
+    (
+        {"stores": [STORE, {"prefix": "s3://evals/secret", "namespaces": ["research"]}]},
+        "stores[1].namespaces: s3://evals/secret lies under stores[0], s3://evals/, which is for all namespaces: these",
+    ),
+    ({"extraEnv": [{"name": "PORT", "value": 8080}]}, "extraEnv[0].value: of PORT must be text: write it in quotes"),
+    ({"extraEnv": [{"name": "PORT", "value": False}]}, "extraEnv[0].value: of PORT must be text: write it in quotes"),
+    ({"extraEnv": [{"value": "a"}]}, "extraEnv[0].name: is needed, as text"),
+    ({"extraEnv": [{"name": "A", "value": "1"}] * 2}, "extraEnv[1]: A is that of extraEnv[0]: leave it out"),
+    ({"extraVolumes": [{"emptyDir": {}}]}, "extraVolumes[0].name: is needed, as text"),
+    ({"extraVolumes": [{"name": "a"}] * 2}, "extraVolumes[1].name: a is that of extraVolumes[0]: choose another"),
+    *(
+        (
+            {"stores": [STORE | {"secretName": "own"}], "extraVolumes": [{"name": name, "emptyDir": {}}]},
+            f"extraVolumes[0].name: {name} is the chart's own: choose another",
+        )
+        for name in ("settings", "temporary", "webhook", "credentials-0")
+    ),
+    *(
+        (
+            {
+                "stores": [STORE | {"secretName": "own"}],
+                "extraVolumes": [{"name": "a"}],
+                "extraVolumeMounts": [{"name": "a", "mountPath": mount}],
+            },
+            f"extraVolumeMounts[0].mountPath: {mount} is the chart's own: choose another",
+        )
+        for mount in OWN_MOUNTS
+    ),
+    (
+        {"extraVolumeMounts": [{"name": "a", "mountPath": "/a"}]},
+        "extraVolumeMounts[0].name: a is none of extraVolumes: add it there",
+    ),
     ({"extraEnv": [{"name": "POD_NAME", "value": "a"}]}, "extraEnv[0]: POD_NAME is the chart's own: leave it out"),
 ]
 
@@ -132,6 +190,17 @@ def test_values_that_make_no_sense_together_are_told_in_words(values: dict[str, 
 def test_all_that_is_wrong_is_told_at_once() -> None:
     words = refusal({"results": "s3://a/", "datasets": "s3://b/", "serviceAccount": {"create": False}})
     assert words.count("\n  ") == 3
+
+
+@pytest.mark.parametrize("release", ["7b", "my.run", "123"])
+def test_a_release_whose_services_could_not_be_made_is_refused_before(release: str) -> None:
+    """But for its name, where another start of all names is said."""
+    told = template({}, release=release)
+    assert told.returncode != 0
+    assert (
+        f"the release's name: all names would start with {release}-fineline, and a Service's starts with" in told.stderr
+    )
+    assert template({"fullnameOverride": "fineline"}, release=release).returncode == 0
 
 
 def test_a_credential_is_not_repeated() -> None:

@@ -92,6 +92,26 @@ def test_uninstalling_leaves_crds_and_resources_and_nothing_else_and_it_comes_ba
     plane.admin.delete(f"{EVALUATIONS}/kept")
 
 
+def test_the_pod_of_a_helm_test_that_failed_stays_until_the_next_one(plane: ControlPlane, release: Release) -> None:
+    """So that its log can be read; also where the release is uninstalled."""
+
+    def pods() -> list[str]:
+        return [one["metadata"]["uid"] for one in plane.admin.items(f"/api/v1/namespaces/{NAMESPACE}/pods")]
+
+    release.install("minimal")
+    with pytest.raises(RuntimeError, match="helm test"):
+        release.test()
+    (first,) = pods()
+    release.uninstall()
+    assert pods() == [first]
+    release.install("minimal")
+    with pytest.raises(RuntimeError, match="helm test"):
+        release.test()
+    (second,) = pods()
+    assert second != first
+    plane.kubectl("delete", "pod", "fineline-test", "-n", NAMESPACE, "--now")
+
+
 def test_an_upgrade_from_the_chart_before_brings_the_new_crds_and_a_rollback_the_old_ones(
     plane: ControlPlane, release: Release
 ) -> None:

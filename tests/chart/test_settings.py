@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from chart.helm import CHART, SETS, VALUES, Rendered, render
+from chart.helm import CHART, SETS, VALUES, Rendered, refusal, render
 from fineline import __version__
 from fineline_operator.settings import OperatorSettings, read_settings
 
@@ -145,6 +145,30 @@ def test_texts_that_yaml_would_take_for_something_else_stay_texts(tmp_path: Path
     rendered = render({"evaluator": {"template": {"metadata": {"annotations": {word: word for word in words}}}}})
     template = read(rendered, tmp_path).evaluator.template
     assert template["metadata"]["annotations"] == {word: word for word in words}
+
+
+@pytest.mark.parametrize("looks_after", [[], ["evals", "research"]])
+@pytest.mark.parametrize("wide", [["*"], ["evals"], ["evals", "research"]])
+@pytest.mark.parametrize("narrow", [["*"], ["evals"], ["research"]])
+@pytest.mark.parametrize("prefix", ["s3://a/b", "s3://ab/"])
+def test_the_chart_refuses_stores_that_the_operator_would_and_no_others(
+    prefix: str, narrow: list[str], wide: list[str], looks_after: list[str]
+) -> None:
+    """Those of namespaces that others would see through the store that they lie under."""
+    stores = [{"prefix": prefix, "namespaces": narrow}, {"prefix": "s3://a/", "namespaces": wide}]
+    values = {"namespaces": looks_after, "stores": stores}
+    if "*" not in narrow and prefix == "s3://a/b" and seen_by(wide, looks_after) - set(narrow):
+        assert "stores[0].namespaces: s3://a/b lies under stores[1]" in refusal(values)
+        with pytest.raises(ValidationError, match="stores: one that lies under another"):
+            OperatorSettings.model_validate(values | {"evaluator": {"image": "a"}})
+    else:
+        render(values)
+        OperatorSettings.model_validate(values | {"evaluator": {"image": "a"}})
+
+
+def seen_by(allowed: list[str], looks_after: list[str]) -> set[str]:
+    """The namespaces that may name a store."""
+    return set(looks_after or ["*"]) if "*" in allowed else set(allowed)
 
 
 def test_the_ports_are_those_of_the_operators_own_defaults() -> None:

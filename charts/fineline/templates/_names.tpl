@@ -27,7 +27,7 @@
 {{- /* By which the operator's pods are found; they never change. */}}
 {{- define "fineline.selector" -}}
 app.kubernetes.io/name: fineline-operator
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "fineline.labels" -}}
@@ -36,16 +36,29 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{- define "fineline.commonLabels" -}}
-app.kubernetes.io/part-of: fineline
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- $own := dict
+  "app.kubernetes.io/part-of" "fineline"
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/managed-by" .Release.Service
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_")
+-}}
+{{- include "fineline.peoplesLabels" . | fromYaml | merge $own | toYaml -}}
+{{- end }}
+
+{{- /* Those of the values, which never replace what objects are found by. */}}
+{{- define "fineline.peoplesLabels" -}}
+{{- $found := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" -}}
+{{- range $name, $value := .Values.commonLabels -}}
+{{- if not (has $name $found) }}
+{{ $name | quote }}: {{ $value | quote }}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{- /* The pod of `helm test`, whom the NetworkPolicy lets in. */}}
 {{- define "fineline.testSelector" -}}
 app.kubernetes.io/name: fineline-test
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- /* An image's whole name. Takes (list . .Values.images.operator). */}}
