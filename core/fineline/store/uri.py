@@ -21,6 +21,9 @@ _PART = r"(\.{0,2}[^/.\x00\n]|\.{3})[^/\x00\n]*"
 URI_PATTERN = rf"^(s3://{_BUCKET}|(s3://{_BUCKET}|file://(localhost)?)((/{_PART})+/?|/))$"
 """What `parse_uri` takes, for schemas; but for line breaks, which no field of a resource may have."""
 
+FOLDER_PATTERN = rf"^{_PART}(/{_PART})*/?$"
+"""What a store takes for a folder below its root, but for line breaks likewise."""
+
 PORT_PATTERN = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 ENDPOINT_PATTERN = rf"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:{PORT_PATTERN})?(/[A-Za-z0-9._~/-]*)?$"
 """The URL of an S3 or SQS server: a host or an address, perhaps a port and a path. Neither user nor query."""
