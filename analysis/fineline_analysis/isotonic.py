@@ -13,6 +13,19 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 
+def fit(value: Floats, noise: Floats) -> Floats:
+    """The increasing isotonic fit of one curve, by pooling adjacent violators."""
+    pools: list[tuple[float, float, int]] = []  # weighted mean, weight, points
+    for mean, weight in zip(value.tolist(), (1.0 / noise**2).tolist(), strict=True):
+        pool = (mean, weight, 1)
+        while pools and pools[-1][0] >= pool[0]:
+            before = pools.pop()
+            whole = before[1] + pool[1]
+            pool = ((before[0] * before[1] + pool[0] * pool[1]) / whole, whole, before[2] + pool[2])
+        pools.append(pool)
+    return np.repeat([mean for mean, _, _ in pools], [points for _, _, points in pools])
+
+
 def ends(value: Floats, noise: Floats) -> tuple[Floats, Floats]:
     """The first and the last value of the increasing isotonic fit of each row (NaN is absent)."""
     weight, weighted = _weights(value, noise)

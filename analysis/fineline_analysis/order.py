@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from scipy.optimize import isotonic_regression
-from scipy.stats import rankdata
 
 from fineline_analysis import isotonic
 from fineline_analysis.settings import Settings
@@ -125,7 +123,7 @@ def _curves(rows: pl.DataFrame) -> list[_Curve]:
 
 
 def _milestones(curve: _Curve, settings: Settings) -> list[_Times]:
-    fitted = np.asarray(isotonic_regression(curve.score, weights=1 / curve.noise**2).x, dtype=np.float64)
+    fitted = isotonic.fit(curve.score, curve.noise)
     generator = np.random.default_rng([settings.seed, 2])
     drawn = fitted + curve.noise * generator.standard_normal((settings.draws, fitted.size))
     noise = np.broadcast_to(curve.noise, drawn.shape)
@@ -185,6 +183,13 @@ def _middle(after: float, by: float) -> float:
     return float(np.sqrt(after * by)) if after > 0 else by / 2
 
 
+def _mean_ranks(times: list[Floats]) -> list[float]:
+    """Each one's rank among the others in each draw, ties in the middle of theirs, over all draws."""
+    drawn = np.array(times)
+    ranks = [(drawn < own).sum(axis=0) + ((drawn == own).sum(axis=0) + 1) / 2 for own in drawn]
+    return [float(rank.mean()) for rank in ranks]
+
+
 def _sortable(estimate: object) -> float:
     return float(estimate) if isinstance(estimate, float) else np.inf
 
@@ -193,8 +198,7 @@ def _ranks(
     series: str, run: str, axis: str, halves: dict[str, Floats], points: dict[str, tuple[float, str]]
 ) -> list[dict[str, object]]:
     named = sorted(domain for domain in halves if points[domain][1] == "known")
-    ranked = rankdata(np.array([halves[domain] for domain in named]), axis=0).mean(axis=1) if named else np.zeros(0)
-    rank = dict(zip(named, ranked.tolist(), strict=True))
+    rank = dict(zip(named, _mean_ranks([halves[domain] for domain in named]), strict=True))
     # Crossings between the same two checkpoints have the same estimate: the draws decide.
     known = sorted(named, key=lambda name: (points[name][0], rank[name], name))
     drawn = np.array([halves[domain] for domain in known])

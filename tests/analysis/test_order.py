@@ -44,6 +44,7 @@ def times(analysis: Analysis, domain: str, milestone: str) -> dict[str, object]:
 def test_a_crossing_is_that_of_the_isotonic_fit(values: list[float], level: float, weights: list[float]) -> None:
     noise = np.array(weights[: len(values)])
     fit = isotonic_regression(np.array(values), weights=1 / noise**2).x
+    assert isotonic.fit(np.array(values), noise) == pytest.approx(fit, abs=1e-9)
     found = int(isotonic.crossing(np.array(values), noise, np.array(level)))
     # At the level itself, rounding decides.
     assert (fit[:found] < level + 1e-9).all()
