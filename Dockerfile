@@ -13,7 +13,8 @@ ARG VLLM_IMAGE=docker.io/vllm/vllm-openai:v0.32.0
 FROM ${BUILDER} AS tools
 USER 0
 COPY locks/build.txt /build/locks/
-COPY hack/images/index.sh hack/images/make-tools.sh hack/images/make-venv.sh hack/images/make-ready.sh /build/images/
+COPY hack/images/index.sh hack/images/make-tools.sh hack/images/make-venv.sh hack/images/make-ready.sh \
+     hack/images/leave_out.py hack/images/strip.py hack/images/unused.txt /build/images/
 RUN --mount=type=secret,id=index --mount=type=secret,id=ca \
     sh /build/images/make-tools.sh
 
@@ -32,18 +33,19 @@ RUN sh /build/images/make-wheel.sh
 FROM tools AS operator-packages
 COPY locks/operator.txt /build/locks/
 RUN --mount=type=secret,id=index --mount=type=secret,id=ca \
-    sh /build/images/make-venv.sh /build/locks/operator.txt
+    sh /build/images/make-venv.sh /build/locks/operator.txt operator
 
 FROM tools AS analysis-packages
 COPY locks/analysis.txt /build/locks/
 RUN --mount=type=secret,id=index --mount=type=secret,id=ca \
-    sh /build/images/make-venv.sh /build/locks/analysis.txt
+    sh /build/images/make-venv.sh /build/locks/analysis.txt analysis
 
 FROM ${VLLM_IMAGE} AS evaluator-packages
 USER 0
 COPY --from=tools /build/tools/bin/uv /build/tools/bin/uv
 COPY --from=programs /build/wheel /build/wheel
-COPY hack/images/index.sh hack/images/make-ready.sh hack/images/over-vllm.sh hack/images/over_vllm.py /build/images/
+COPY hack/images/index.sh hack/images/make-ready.sh hack/images/leave_out.py hack/images/strip.py hack/images/unused.txt \
+     hack/images/over-vllm.sh hack/images/over_vllm.py /build/images/
 COPY locks/evaluator.txt /build/locks/
 RUN --mount=type=secret,id=index --mount=type=secret,id=ca \
     sh /build/images/over-vllm.sh /build/locks/evaluator.txt /build/wheel/*.whl
@@ -51,16 +53,17 @@ RUN --mount=type=secret,id=index --mount=type=secret,id=ca \
 # --- what the slim images share ----------------------------------------------------------------------------------------
 FROM ${BASE} AS slim
 USER 0
-COPY hack/images/without_pip.py /tmp/
-RUN ["python3", "-I", "-B", "/tmp/without_pip.py"]
 ENV PATH=/opt/fineline/bin:${PATH} \
     HOME=/tmp \
     XDG_CACHE_HOME=/tmp/.cache \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
+COPY hack/images/without_pip.py /tmp/
+RUN ["python3", "-I", "-B", "/tmp/without_pip.py"]
+# Made by root: BuildKit gives it to the user otherwise.
+WORKDIR /opt/fineline
 # A number: kubelets can tell that it is not root. It has no name, no home, and owns nothing.
 USER 65532:65532
-WORKDIR /opt/fineline
 
 # --- the images --------------------------------------------------------------------------------------------------------
 FROM slim AS operator

@@ -39,10 +39,14 @@ check_target() {
   esac
 }
 
-# All that the image is made of, but its base.
+# All that the image is made of, but its base. What else lies in hack/images doesn't change it.
 inputs_of() { # TARGET
-  echo Dockerfile .dockerignore hack/images locks/build.txt "locks/$1.txt" pyproject.toml README.md LICENSE \
-    core operator evaluator analysis cli
+  echo Dockerfile .dockerignore hack/images/{engine,index,make-*}.sh hack/images/{leave_out,strip}.py hack/images/unused.txt \
+    locks/build.txt "locks/$1.txt" pyproject.toml README.md LICENSE core operator evaluator analysis cli
+  case $1 in
+    evaluator) echo hack/images/over{-vllm.sh,_vllm.py} ;;
+    *) echo hack/images/without_pip.py ;;
+  esac
 }
 
 digest_of() { # PATH…
@@ -97,17 +101,17 @@ write_secrets() { # FOLDER
 }
 
 # Of the last commit that changed what the image is made of: the same sources, the same labels.
-read_revision() { # PATH…: sets revision and epoch
-  revision=unknown epoch=0
+read_revision() { # PATH…: sets revision and committed
+  revision=unknown committed=0
   if git rev-parse --git-dir >/dev/null 2>&1; then
-    read -r revision epoch < <(git log -1 --format='%H %ct' -- "$@") || true
+    read -r revision committed < <(git log -1 --format='%H %ct' -- "$@") || true
     [[ -z $(git status --porcelain -- "$@") ]] || revision+=-dirty
   fi
 }
 
 archive_of() { # TARGET: sets base, inputs, archive
   local target=$1 layers
-  read -ra inputs < <(inputs_of "$target")
+  mapfile -t inputs < <(inputs_of "$target" | tr ' ' '\n')
   if [[ $target == evaluator ]]; then
     have_image VLLM_IMAGE "${VLLM_IMAGE:-$default_vllm}"
     above=${VLLM_IMAGE:-$default_vllm}
@@ -132,7 +136,7 @@ build() { # TARGET
       --target "$target" \
       --build-arg "BASE=$base" --build-arg "BUILDER=${BUILDER:-$base}" --build-arg "VLLM_IMAGE=$above" \
       --build-arg "VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" --build-arg "REVISION=$revision" \
-      --build-arg "CREATED=$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)" \
+      --build-arg "CREATED=$(date -u -d "@$committed" +%Y-%m-%dT%H:%M:%SZ)" \
       --secret "id=index,src=$secrets/index" --secret "id=ca,src=$secrets/ca" \
       >"$images/$target.log" 2>&1 || fail "$target could not be built; the end of $images/$target.log: $(grep -v '^$' "$images/$target.log" | tail -3)"
     engine_layers "$above" | wc -l >"$folder/$target.base-layers"

@@ -1,6 +1,10 @@
 # Sourced by hack/images.sh: the program that builds images, whichever is there, behind a few functions. Buildah keeps
 # its layers under $images; docker and podman where they always do.
 
+# The time of every file and of the image itself, in seconds: that of hack/images/make-ready.sh. When the sources were
+# committed is told by a label: were it the files' time, each commit would make all layers anew.
+times=315532800
+
 pick_engine() {
   local name
   if [[ -n ${FINELINE_ENGINE:-} ]]; then
@@ -98,15 +102,15 @@ engine_build() { # IMAGE FILE.tar ARGUMENT…: ends with the first failure's sta
   case $engine in
     docker)
       # BuildKit takes the argument for itself: the times in the image's own description.
-      DOCKER_BUILDKIT=1 docker build --build-arg "SOURCE_DATE_EPOCH=$epoch" -t "$image" "$@" . &&
+      DOCKER_BUILDKIT=1 docker build --build-arg "SOURCE_DATE_EPOCH=$times" -t "$image" "$@" . &&
         docker save -o "$file" "$image"
       ;;
     podman)
-      nice -n 15 podman build --format docker --layers "${limits[@]}" --timestamp "$epoch" -t "$image" "$@" . &&
+      nice -n 15 podman build --format docker --layers "${limits[@]}" --timestamp "$times" -t "$image" "$@" . &&
         podman save -q --format docker-archive -o "$file" "$image"
       ;;
     buildah)
-      run_buildah bud --isolation chroot --format docker --layers "${limits[@]}" --timestamp "$epoch" -t "$image" "$@" . &&
+      run_buildah bud --isolation chroot --format docker --layers "${limits[@]}" --timestamp "$times" -t "$image" "$@" . &&
         run_buildah push -q "$image" "docker-archive:$file:$image"
       ;;
   esac

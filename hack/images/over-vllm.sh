@@ -11,7 +11,7 @@ packages=$(echo /opt/fineline/lib/python3*/site-packages)
 python3 /build/images/over_vllm.py see >"$packages/vllm-image.pth"
 /opt/fineline/bin/python /build/images/over_vllm.py lacking "$1" >/build/lacking.txt
 $uv pip install --quiet --python /opt/fineline/bin/python --no-deps --require-hashes -r /build/lacking.txt
-$uv pip install --quiet --offline --no-index --no-deps --python /opt/fineline/bin/python "$2"
+$uv pip install --quiet --offline --no-index --no-deps --no-installer-metadata --python /opt/fineline/bin/python "$2"
 rm -rf "$UV_CACHE_DIR"
 /opt/fineline/bin/python /build/images/over_vllm.py check "$packages"
 sh /build/images/make-ready.sh /opt/fineline
