@@ -51,8 +51,9 @@ test: setup tools lint ## Everything that needs no root
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15 tests
 
 .PHONY: e2e
-e2e: setup ## End to end on a real node of this machine; needs root (docs/node.md)
-	@$(BIN)/pytest tests/e2e -m e2e --timeout 1800 --durations=15
+e2e: setup ## End to end with images on a real node of this machine; needs root (docs/node.md)
+	@hack/e2e-check.sh
+	@$(BIN)/pytest tests/images tests/e2e -m e2e --timeout 1800 --durations=15
 
 .PHONY: lint
 lint: setup ## ruff, mypy, import-linter, generated files

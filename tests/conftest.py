@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from fineline.store import Store, open_store
 from support import control_plane as planes
-from support import order, rights_check
+from support import order, rights_check, stages
 from support.control_plane import ControlPlane
 from support.faults import FaultProxy, proxy_to
 from support.tools import tool_to_test_with
@@ -32,6 +32,7 @@ BUCKET = "fineline-tests"
 
 def pytest_configure(config: pytest.Config) -> None:
     rights_check.register(config)
+    stages.register(config)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

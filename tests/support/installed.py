@@ -1,29 +1,27 @@
-"""Fineline on a real node by its chart, with its own images, a bucket that its pods reach, and a run that trains."""
+"""Fineline on a real node by its chart, with its own images, and buckets that its pods reach."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chart.helm import CHART, NAMESPACE, RELEASE, on
+from chart.helm import NAMESPACE, RELEASE, on
 from support.control_plane import REPOSITORY
 from support.node import Node
+from support.tiny_run import EVALS
 from support.versitygw import S3Server
 
 IMAGES = {"operator": "operator", "evaluator": "evaluator-cpu", "analysis": "analysis"}
 """The chart's images by the Dockerfile's targets."""
 
-TRAINING = REPOSITORY / "examples" / "tiny-run"
-STEPS = 100
-"""Of the demo's training: four checkpoints of each of its two runs."""
+BUCKETS = ("pretrain", "mirror", "evals")
+
+_INSTANCE = r"app\.kubernetes\.io/instance"
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Installed:
             "images": {
                 name: {"repository": f"localhost/fineline/{target}", **image} for name, target in IMAGES.items()
             },
-            "stores": [{"prefix": f"s3://{bucket}/", **store} for bucket in ("pretrain", "mirror", "evals")],
+            "stores": [{"prefix": f"s3://{bucket}/", **store} for bucket in BUCKETS],
             "results": "s3://evals/results/",
             "datasets": "s3://mirror/",
             "evaluator": {
@@ -61,8 +59,53 @@ class Installed:
             return on(self.node.kubeconfig, verb, RELEASE, *arguments)
         return on(self.node.kubeconfig, verb, RELEASE, *arguments, "--values", "-", given=json.dumps(values))
 
-    def install(self) -> None:
-        self.helm("install", CHART, values=self.values())
+    def wait_until_ready(self) -> None:
+        """Until all replicas of the operator answer."""
+        words = ("rollout", "status", f"deployment/{RELEASE}-operator", "-n", NAMESPACE, "--timeout=120s")
+        assert "successfully" in self.node.kubectl(*words), self.told(NAMESPACE)
+
+    def objects(self) -> frozenset[str]:
+        """`kind namespace/name` of what may be the release's: all in its namespace, all that has its label or its name,
+        wherever it is; but nothing of the evaluations' namespace, and no events."""
+        listed = self.node.kubectl("api-resources", "--verbs=list", "--output=name").split()
+        kinds = ",".join(kind for kind in listed if not kind.startswith("events"))
+        columns = f"K:.kind,N:.metadata.namespace,M:.metadata.name,I:.metadata.labels.{_INSTANCE}"
+        told = self.node.kubectl("get", kinds, "--all-namespaces", "--no-headers", f"--output=custom-columns={columns}")
+        rows = [line.split() for line in told.splitlines()]
+        return frozenset(
+            f"{kind} {namespace}/{name}"
+            for kind, namespace, name, instance in rows
+            if namespace != EVALS and (namespace == NAMESPACE or RELEASE in name or instance == RELEASE)
+        )
+
+    def operators(self, *, ending: bool = False) -> set[str]:
+        """The ids of the operator's pods that are to stay, and of those that are about to end where asked for."""
+        pods = self.node.items("pods", NAMESPACE, selector=f"app.kubernetes.io/instance={RELEASE}")
+        return {pod["metadata"]["uid"] for pod in pods if ending or "deletionTimestamp" not in pod["metadata"]}
+
+    def pods(self, source: str, *, phase: str = "") -> dict[str, dict[str, Any]]:
+        """The pods of a source's evaluations by their ids, or those of them in that phase."""
+        return {
+            pod["metadata"]["uid"]: pod
+            for pod in self.node.items("pods", EVALS)
+            if pod["metadata"]["name"].startswith(f"{source}-") and phase in ("", pod["status"]["phase"])
+        }
+
+    def wait_for_running(self, source: str, *, seconds: float = 180) -> str:
+        """Waits for a pod of the source's evaluations that runs; its id."""
+        what = f"a running pod of {source}"
+        self.wait_until(lambda: self.pods(source, phase="Running"), what, namespace=EVALS, seconds=seconds)
+        return next(iter(self.pods(source, phase="Running")))
+
+    def counts(self, source: str) -> dict[str, int]:
+        """How many of its checkpoints are how far."""
+        found: dict[str, int] = self.node.get("cksrc", source, EVALS).get("status", {}).get("checkpoints", {})
+        return found
+
+    def wait_for_evaluated(self, source: str, number: int, *, seconds: float = 900) -> None:
+        """Waits until so many checkpoints of a source have all of their results."""
+        what = f"{number} evaluated checkpoints of {source}"
+        self.wait_until(lambda: self.counts(source).get("evaluated") == number, what, namespace=EVALS, seconds=seconds)
 
     def add_namespace(self, name: str) -> None:
         """One that enforces the Pod Security level `restricted`."""
@@ -109,14 +152,3 @@ def built_images() -> list[Path]:
     if done.returncode:
         raise RuntimeError(done.stderr.strip()[-4000:])
     return [Path(line.split(maxsplit=1)[1]) for line in done.stdout.splitlines()]
-
-
-def trained() -> Path:
-    """The folder of the demo's first checkpoints and its data sets, trained the first time (a minute)."""
-    code = b"".join(path.read_bytes() for path in sorted(TRAINING.glob("*.py")))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fineline" / "tiny-run"
-    folder = cache / f"{hashlib.sha256(code).hexdigest()[:16]}-{STEPS}"
-    # What is there already is kept by the training itself, checkpoint by checkpoint.
-    words = [sys.executable, str(TRAINING / "train.py"), "--output", str(folder), "--steps", str(STEPS)]
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    return folder

@@ -160,6 +160,11 @@ def missing() -> str:
     return done.stderr.strip() if done.returncode else ""
 
 
+def kept() -> bool:
+    """Whether the cluster outlives the tests: a cluster of somebody's, or a node that is to stay."""
+    return bool(os.environ.get("FINELINE_NODE_KEEP") == "1" or os.environ.get("FINELINE_E2E_KUBECONFIG"))
+
+
 def bring_up() -> Node:
     """Finds the node up, or brings it up. Raises RuntimeError with the reason where it does not come up."""
     words: Sequence[str]

@@ -1,23 +1,30 @@
-"""The times of a long session's stages, for a table at its end."""
+"""The times of a long session's stages, and a table of them at its end."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+
+import pytest
+
+Stage = Callable[[str], AbstractContextManager[None]]
+"""`with stage("install"):` puts the block's time into the table."""
 
 
 @dataclass
 class Stages:
-    """What took how long, in the order in which it ended; `failed` names those that an exception ended."""
+    """What took how long, in the order in which it began; `failed` names those that an exception ended."""
 
-    seconds: list[tuple[str, float]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measures the block."""
+        """Measures the block. Of several with one name the times are added."""
+        before = self.seconds.setdefault(name, 0.0)
         begin = time.monotonic()
         try:
             yield
@@ -25,13 +32,33 @@ class Stages:
             self.failed.add(name)
             raise
         finally:
-            self.seconds.append((name, time.monotonic() - begin))
+            self.seconds[name] = before + time.monotonic() - begin
 
     @property
     def table(self) -> list[str]:
         """A line for each stage; nothing where there was none."""
-        width = max((len(name) for name, _ in self.seconds), default=0)
+        width = max(map(len, self.seconds), default=0)
         return [
             f"{name:<{width}}  {seconds:8.1f} s{'  failed' if name in self.failed else ''}"
-            for name, seconds in self.seconds
+            for name, seconds in self.seconds.items()
         ]
+
+
+def register(config: pytest.Config) -> None:
+    """Gives a run of tests the fixture `stage`, and the table its place among its closing lines."""
+    config.pluginmanager.register(_Plugin(), "stages")
+
+
+class _Plugin:
+    def __init__(self) -> None:
+        self._stages = Stages()
+
+    @pytest.fixture(scope="session")
+    def stage(self) -> Stage:
+        return self._stages.stage
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if table := self._stages.table:
+            terminalreporter.section("stages")
+            for line in table:
+                terminalreporter.write_line(line)
