@@ -39,6 +39,8 @@ of_containerd() { ctr --address "$state/containerd/sock" --namespace k8s.io "$@"
 # and images whose tag has gone to another. In a containerd without the kubelet's interface, which would keep them in mind.
 tidy_images() {
   local alone
+  # What was being loaded when a node ended: the next archive's layer of the same name would be taken for the rest of it.
+  rm -rf "$images_store"/io.containerd.content.v1.content/ingest/*
   containerd --config "$state/containerd-alone.toml" >>"$state/log/containerd-alone.log" 2>&1 &
   alone=$!
   until_true "containerd did not start: see $state/log/containerd-alone.log" of_containerd version
