@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import urllib.error
 import urllib.request
 from ssl import CERT_NONE, create_default_context
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from support.node import Node, box_container, box_pod
+from support.node import Node, box_container, box_pod, processes
 from support.versitygw import S3Server
 
 pytestmark = [
@@ -121,6 +122,24 @@ def test_a_pod_reaches_the_s3_server_on_this_machine(node: Node, node_namespace:
     assert "AccessDenied" in answer
 
 
+def test_a_pod_reaches_no_other_address_of_this_machine(node: Node, node_namespace: str) -> None:
+    if not processes():
+        pytest.skip("kind's pods reach whatever Docker's networks do")
+    # Sends nothing: it only asks which address would be sent from.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no network beside the node's")
+        address = asking.getsockname()[0]
+
+    with (
+        socket.create_server((address, 0)) as server,
+        pytest.raises(RuntimeError, match=r"unreachable|no route to host"),
+    ):
+        node.run(node_namespace, "beyond", "connect", f"{address}:{server.getsockname()[1]}")
+
+
 def test_a_pod_that_is_killed_is_replaced(node: Node, node_namespace: str) -> None:
     node.apply(deployment(node_namespace, "lasting", "sleep", "3600"))
     node.wait_until(lambda: running(node, node_namespace, "app=lasting"), "the pod to run")
@@ -217,6 +236,8 @@ def refused(node: Node, namespace: str, *words: str, role: str) -> bool:
 def test_a_part_of_the_node_that_is_killed_comes_back_and_pods_run_on(
     node: Node, node_namespace: str, part: str
 ) -> None:
+    if not processes():
+        pytest.skip("the node's parts are not processes of this machine's (kind has them in a container)")
     node.apply(deployment(node_namespace, "lasting", "sleep", "3600"))
     node.wait_until(lambda: running(node, node_namespace, "app=lasting"), "the pod to run")
     before = node.items("pods", node_namespace)

@@ -18,6 +18,19 @@ from support.node import Node, box_container, box_pod, run_script
 
 pytestmark = pytest.mark.e2e
 
+# Looked at while tests are still collected: what is up by then no test brought up.
+UP_BEFORE = Path("/run/fineline-node").exists()
+
+# What a kubelet would set, and the node keeps from the machine; one of them, to another value than the kubelet's.
+KERNEL = (
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxbytes",
+)
+KEYS = Path("/proc/sys/kernel/keys/root_maxkeys")
+
 LISTINGS = {
     "interfaces": "ip -brief link | cut -d' ' -f1",
     "routes": "ip -4 route",
@@ -27,6 +40,8 @@ LISTINGS = {
     "rules": "iptables-save | grep -v '^[#:]'",
     "control groups": "find /sys/fs/cgroup -type d -name 'fineline-node*' -o -type d -name 'kubepods*'",
     "files of containers": "ls /run/containerd /var/lib/cni /var/log/pods /var/log/containers /var/lib/kubelet",
+    "files of the kubelet": "find /usr/libexec/kubernetes",
+    "settings of the kernel": f"cd /proc/sys && grep . {KEYS} {' '.join(KERNEL)}",
 }
 
 
@@ -54,13 +69,26 @@ def clean() -> Iterator[dict[str, list[str]]]:
     """What the machine has without a node."""
     if reason := nodes.missing():
         pytest.skip(reason)
-    if os.environ.get("FINELINE_NODE_KEEP") == "1" or os.environ.get("FINELINE_E2E_KUBECONFIG") or os.geteuid() != 0:
+    if nodes.kept() or os.geteuid() != 0:
         pytest.skip("it takes the node down, and the node is to be kept (or is not this machine's own)")
+    if UP_BEFORE:
+        pytest.skip(
+            "it takes the node down, and one was up before the tests: end it by hack/node.sh down, if it is yours"
+        )
     assert run_script("down").returncode == 0
     found = listed()
     assert found["control groups"] == []
     yield found
     run_script("down")
+
+
+@pytest.fixture
+def other_keys() -> Iterator[str]:
+    """How many keys the kernel keeps, to a value that no kubelet sets."""
+    before = KEYS.read_text()
+    KEYS.write_text(str(int(before) - 1))
+    yield KEYS.read_text()
+    KEYS.write_text(before)
 
 
 def lasting_pod(node: Node) -> None:
@@ -85,6 +113,16 @@ def test_a_second_up_finds_the_first(clean: dict[str, list[str]]) -> None:
 
     assert (again.returncode, again.stdout.strip(), again.stderr) == (0, str(node.kubeconfig), "")
     assert node.get("namespace", "still-there")["status"]["phase"] == "Active"
+
+
+def test_a_node_sets_nothing_of_the_machines_kernel(other_keys: str, clean: dict[str, list[str]]) -> None:
+    nodes.bring_up()
+
+    found = listed()
+
+    assert KEYS.read_text() == other_keys
+    assert found["settings of the kernel"] == clean["settings of the kernel"]
+    assert found["files of the kubelet"] == clean["files of the kubelet"]
 
 
 def test_down_leaves_nothing_of_a_node_with_pods(clean: dict[str, list[str]]) -> None:
