@@ -306,7 +306,7 @@ def main() -> None:
         extra = _extra_with(error.name or "")
         if extra is None:
             raise
-        output.say(f"error: {error.name} is not installed: pip install 'fineline[{extra}]'")
+        output.say(f"error: {error.name} is not installed. In Fineline's sources: pip install '.[{extra}]'")
         sys.exit(1)
     except BrokenPipeError:
         # Whoever read has gone, as `head` does; at exit Python would complain once more.
