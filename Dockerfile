@@ -105,7 +105,9 @@ USER 0
 RUN ldconfig -p | grep -q libnuma.so.1 || \
     { apt-get update -q && apt-get install -q -y --no-install-recommends libnuma1 && rm -rf /var/lib/apt/lists/*; }
 # Installed in place, with the tools beside it: a copy out of another stage would take another 6 GB of disk to build.
-# The lock is copied: buildah takes a step for done that only mounts something else than before.
+# The lock is copied, and so are the digests of all that makes it an environment: buildah takes a step for done that only
+# mounts something else than before.
+COPY --from=tools /build/made-with /usr/share/fineline/
 COPY locks/evaluator-cpu.txt /usr/share/fineline/lock.txt
 RUN --mount=type=bind,from=tools,source=/build,target=/build --mount=type=secret,id=index --mount=type=secret,id=ca \
     sh /build/images/make-venv.sh /usr/share/fineline/lock.txt

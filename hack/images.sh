@@ -8,6 +8,8 @@
 # BASE, BUILDER, VLLM_IMAGE: the Dockerfile's arguments. FINELINE_ENGINE: docker, podman or buildah. docs/images.md has more.
 # What is made lies under ${XDG_CACHE_HOME:-$HOME/.cache}/fineline/images, named by the digest of all that it is made of.
 set -euo pipefail
+# What fails in a $(…) ends it, and so the script.
+shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 images=${XDG_CACHE_HOME:-$HOME/.cache}/fineline/images
@@ -23,6 +25,7 @@ fail() {
   exit 1
 }
 
+# shellcheck source=images/engine.sh
 . hack/images/engine.sh
 
 temporary=() alone=
@@ -31,6 +34,13 @@ tidy() {
   [[ -z $alone ]] || leave_nothing_mounted
 }
 trap tidy EXIT
+
+# What a run left behind that was killed: gigabytes, and how to reach the index. With the lock, none of it is anyone's.
+sweep() {
+  unmount_below "$images/."
+  rm -rf --one-file-system "$images"/.{building,sbom,secrets,base,probe}-* "$images"/base-*.part
+  forget_mounts_of_before
+}
 
 check_target() {
   case ${1:-} in
@@ -68,7 +78,7 @@ have_image() { # ARGUMENT IMAGE: there, or fetched now
   engine_has "$2" || engine_pull "$2" 3600 >&2 || fail "$1: the image $2 is not here and can't be fetched"
 }
 
-# What BASE says; else the Dockerfile's own where it is here or can be fetched; else the stand-in, from then on.
+# What BASE says; else the Dockerfile's own where it is here or can be fetched; else the stand-in, from then on, and told.
 choose_base() {
   if [[ -n ${BASE:-} ]]; then
     have_image BASE "$BASE"
@@ -78,7 +88,7 @@ choose_base() {
   elif [[ ! -f $(stand_in_archive) ]] && engine_pull "$default_base" 60 >/dev/null 2>&1; then
     echo "$default_base"
   else
-    [[ -f $(stand_in_archive) ]] || say "$default_base can't be fetched: a stand-in is made, which is for tests (BASE names another)"
+    say "the base is a stand-in, for tests alone: $default_base could not be fetched within a minute (BASE=$default_base takes the time it takes, BASE=IMAGE another)"
     make_stand_in
   fi
 }
@@ -109,8 +119,8 @@ read_revision() { # PATH…: sets revision and committed
   fi
 }
 
-archive_of() { # TARGET: sets base, inputs, archive
-  local target=$1 layers
+archive_of() { # TARGET: sets base, above, builder, revision, committed, archive
+  local target=$1 inputs layers image
   mapfile -t inputs < <(inputs_of "$target" | tr ' ' '\n')
   if [[ $target == evaluator ]]; then
     have_image VLLM_IMAGE "${VLLM_IMAGE:-$default_vllm}"
@@ -118,23 +128,29 @@ archive_of() { # TARGET: sets base, inputs, archive
   fi
   base=${base:-$(choose_base)}
   [[ $target == evaluator ]] || above=$base
-  layers=$(engine_layers "$base"; [[ $above == "$base" ]] || engine_layers "$above")
-  archive=$images/$({ digest_of "${inputs[@]}"; echo "$layers" "${BUILDER:-}"; } | sha256sum | cut -c1-16)/$target.tar
+  builder=${BUILDER:-$base}
+  [[ $builder == "$base" ]] || have_image BUILDER "$builder"
+  layers=$(for image in "$base" "$above" "$builder"; do engine_layers "$image"; echo; done)
+  # The labels have the revision: what was built of changed sources and committed then is built again, of the same layers.
+  read_revision "${inputs[@]}"
+  archive=$images/$({
+    digest_of "${inputs[@]}"
+    echo "$layers" "$engine" "$revision" "$committed"
+  } | sha256sum | cut -c1-16)/$target.tar
 }
 
 build() { # TARGET
   local target=$1 folder secrets started=$SECONDS
   archive_of "$target"
   if [[ ! -f $archive ]]; then
-    read_revision "${inputs[@]}"
     folder=$(mktemp -d "$images/.building-XXXXXX")
-    secrets=$(mktemp -d)
+    secrets=$(mktemp -d "$images/.secrets-XXXXXX")
     temporary+=("$folder" "$secrets")
     write_secrets "$secrets"
     say "building $target with $engine on $above (its output: $images/$target.log)"
     engine_build "localhost/fineline/$target:dev" "$folder/$target.tar" \
       --target "$target" \
-      --build-arg "BASE=$base" --build-arg "BUILDER=${BUILDER:-$base}" --build-arg "VLLM_IMAGE=$above" \
+      --build-arg "BASE=$base" --build-arg "BUILDER=$builder" --build-arg "VLLM_IMAGE=$above" \
       --build-arg "VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" --build-arg "REVISION=$revision" \
       --build-arg "CREATED=$(date -u -d "@$committed" +%Y-%m-%dT%H:%M:%SZ)" \
       --secret "id=index,src=$secrets/index" --secret "id=ca,src=$secrets/ca" \
@@ -147,15 +163,27 @@ build() { # TARGET
     forget_older "$target"
     say "$target was built in $((SECONDS - started)) s"
   fi
+  # When it was asked for last.
+  touch "$(dirname "$archive")"
   echo "$target $archive"
 }
 
-# One archive an image: those of evaluators take gigabytes.
+# The archive that was asked for before this one stays for a day: somebody may read it still, or have another checkout. Not
+# more, for those of evaluators take gigabytes.
 forget_older() { # TARGET
-  local old
-  for old in "$images"/*/"$1.tar"; do
-    [[ $old == "$archive" ]] || rm -rf "$(dirname "$old")"
+  local folder before=
+  for folder in "$images"/*/; do
+    [[ -f $folder$1.tar && $folder != "${archive%/*}/" ]] || continue
+    if [[ -z $before ]]; then
+      before=$folder
+    elif [[ $folder -nt $before ]]; then
+      rm -rf "$before"
+      before=$folder
+    else
+      rm -rf "$folder"
+    fi
   done
+  [[ -z $before || -z $(find "$before" -maxdepth 0 -mmin +1440) ]] || rm -rf "$before"
 }
 
 sbom() { # TARGET
@@ -178,7 +206,7 @@ sbom() { # TARGET
   echo "$file"
 }
 
-audit() { # TARGET
+audit() { # TARGET: fails where something is found
   local report status=0
   command -v "$uv" >/dev/null || fail "uv has to be there: make setup, or https://docs.astral.sh/uv"
   report=$("$uv" tool run --quiet --from "$pip_audit" pip-audit --strict --progress-spinner off --disable-pip \
@@ -188,6 +216,7 @@ audit() { # TARGET
       fail "$1 was not audited: the package index here has no data of vulnerabilities, which PyPI itself has" ;;
   esac
   echo "$report"
+  [[ $status == 0 ]] || say "$1: pip-audit found something, or could not look; its words stand above"
   return "$status"
 }
 
@@ -214,14 +243,22 @@ case $command in
   *) fail "${command:-nothing}: no such command; one of build, base, sbom, audit, sizes" ;;
 esac
 if [[ $command != audit ]]; then
-  pick_engine
   # Whoever comes second waits, instead of building the same at the same time.
   exec 9>"$images/.lock"
-  ! command -v flock >/dev/null || flock 9
+  if command -v flock >/dev/null; then
+    flock 9
+    sweep
+  fi
+  pick_engine
   alone=yes
 fi
 case $command in
-  build | sbom | audit) for target in "$@"; do "$command" "$target"; done ;;
+  audit)
+    found=no
+    for target in "$@"; do audit "$target" || found=yes; done
+    [[ $found == no ]]
+    ;;
+  build | sbom) for target in "$@"; do "$command" "$target"; done ;;
   sizes) sizes "$@" ;;
   base) make_stand_in ;;
 esac

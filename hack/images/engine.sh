@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by hack/images.sh: the program that builds images, whichever is there, behind a few functions. Buildah keeps
 # its layers under $images; docker and podman where they always do.
 
@@ -28,7 +29,7 @@ pick_engine() {
   # Both raise the limits of what they start, which takes a right that containers are often without (CAP_SYS_RESOURCE).
   may_raise_limits || limits=(--ulimit nofile=1024:1024 --ulimit nproc=1024:1024)
   if [[ $engine == buildah ]]; then
-    storage=(--root "$images/storage" --runroot "${XDG_RUNTIME_DIR:-/tmp}/fineline-images" --storage-driver "$(driver)")
+    storage=(--root "$images/storage" --runroot "$images/run" --storage-driver "$(driver)")
   fi
 }
 
@@ -101,8 +102,13 @@ engine_build() { # IMAGE FILE.tar ARGUMENT…: ends with the first failure's sta
   shift 2
   case $engine in
     docker)
+      # Podman and buildah hand these in by themselves. Of an argument without a value docker takes that of this shell.
+      local name proxies=()
+      for name in {HTTP,HTTPS,FTP,NO,ALL}_PROXY {http,https,ftp,no,all}_proxy; do
+        [[ -z ${!name:-} ]] || proxies+=(--build-arg "$name")
+      done
       # BuildKit takes the argument for itself: the times in the image's own description.
-      DOCKER_BUILDKIT=1 docker build --build-arg "SOURCE_DATE_EPOCH=$times" -t "$image" "$@" . &&
+      DOCKER_BUILDKIT=1 docker build "${proxies[@]}" --build-arg "SOURCE_DATE_EPOCH=$times" -t "$image" "$@" . &&
         docker save -o "$file" "$image"
       ;;
     podman)
@@ -121,6 +127,19 @@ leave_nothing_mounted() {
   [[ $engine == buildah ]] || return 0
   rm -rf "$images"/tmp/*
   [[ -z $(run_buildah containers -q) ]] || run_buildah rm --all >/dev/null
+  unmount_below "$images/storage/"
+}
+
+mounted_below() { # PREFIX: the innermost first
+  awk -v at="$1" 'index($2, at) == 1 { print $2 }' /proc/self/mounts | tac
+}
+
+unmount_below() { # PREFIX
   local place
-  while read -r place; do umount "$place"; done < <(awk -v at="$images/storage/" 'index($2, at) == 1 { print $2 }' /proc/self/mounts | tac)
+  while read -r place; do umount "$place"; done < <(mounted_below "$1")
+}
+
+# Buildah counts what is mounted, and does so in a folder that a machine's start doesn't empty.
+forget_mounts_of_before() {
+  [[ -n $(mounted_below "$images/storage/") ]] || rm -rf "$images/run"
 }

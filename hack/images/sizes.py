@@ -2,6 +2,7 @@
 their layers are the base's. Both as unpacked on a node and as a registry keeps and sends it (gzip)."""
 
 import json
+import posixpath
 import sys
 import tarfile
 import zlib
@@ -32,7 +33,7 @@ def _resolved(whole: tarfile.TarFile, name: str) -> tarfile.TarInfo:
     """Equal layers are kept once, others as links to them."""
     member = whole.getmember(name)
     if member.issym():
-        return whole.getmember(str(Path(*Path(name).parent.parts, member.linkname)).replace("../", ""))
+        return whole.getmember(posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname)))
     return member
 
 

@@ -70,6 +70,15 @@ def test_each_image_is_of_a_user_by_number_and_says_what_it_is(target: str) -> N
         assert f"org.opencontainers.image.{label}=" in stages[target]
 
 
+def test_what_a_step_mounts_of_another_stage_is_told_by_a_file_that_is_copied_before() -> None:
+    """Buildah takes a step for done that only mounts something else than before."""
+    mounts = list(re.finditer(r"--mount=type=bind,from=(\w+)", DOCKERFILE))
+    assert mounts
+    for mount in mounts:
+        stage = DOCKERFILE[: mount.start()].rpartition("\nFROM ")[2]
+        assert f"COPY --from={mount[1]} /build/made-with " in stage
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
