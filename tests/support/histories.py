@@ -315,6 +315,13 @@ class History:
         done: set[tuple[str, int]] = {
             (member.branch, member.step) for template, member in world.results if template == world.template
         }
+        # What was evaluated, and is gone with its results: its CheckpointEval still tells that it was chosen.
+        listed = {item.member for item in view.listing.checkpoints}
+        done |= {
+            (member.branch, member.step)
+            for template, member in world.lost
+            if template == world.template and member not in listed
+        }
         for item in view.listing.checkpoints:
             branch, step = item.position.branch, item.position.step
             if world.setting.every is None and world.complete(item.folder) is not None:
