@@ -22,7 +22,7 @@ keep() { # NAME COMMAND...
 }
 
 until_true() { # WHAT COMMAND...
-  local what=$1 end=$((SECONDS + 60))
+  local what=$1 end=$((SECONDS + 180)) # on a busy disk, after gigabytes of images were taken away
   shift
   until "$@" >/dev/null 2>&1; do
     if ((SECONDS > end)); then

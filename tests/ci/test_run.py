@@ -91,10 +91,17 @@ def test_a_failure_of_either_is_one(checkout: Checkout, fails: str, called: list
     assert checkout.called == called
 
 
-def test_what_takes_too_long_is_ended_and_has_failed(checkout: Checkout) -> None:
+def test_tests_that_take_too_long_are_ended_and_have_failed(checkout: Checkout) -> None:
+    checkout.make("exec sleep 60")
+    checkout.limit("0.5s")
+    assert checkout.run() == (124, ".ci/run: make test was ended after the 85 minutes that it may take")
+    assert checkout.called == ["make test"]
+
+
+def test_end_to_end_tests_that_take_too_long_are_ended_which_is_said(checkout: Checkout) -> None:
     checkout.make("[[ $1 != e2e ]] || exec sleep 60")
     checkout.limit("0.5s")
-    assert checkout.run() == (124, ".ci/run: make e2e was ended after the 45 minutes that it may take")
+    assert checkout.run() == (0, ".ci/run: make e2e was ended after the 45 minutes that it may take")
     assert checkout.called[-1] == "node.sh down"
 
 

@@ -39,7 +39,7 @@ def alone() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def node(stage: Stage) -> Iterator[Node]:
-    """A real node for the session; it stays up where FINELINE_NODE_KEEP=1."""
+    """A real node for the session; it stays up where it was up before, or FINELINE_NODE_KEEP=1."""
     if reason := nodes.missing():
         pytest.skip(reason)
     # Whoever ends the tests by SIGTERM is left no node either: then it is an interrupt, and fixtures are torn down.

@@ -18,9 +18,6 @@ from support.node import Node, box_container, box_pod, run_script
 
 pytestmark = pytest.mark.e2e
 
-# Looked at while tests are still collected: what is up by then no test brought up.
-UP_BEFORE = Path("/run/fineline-node").exists()
-
 # What a kubelet would set, and the node keeps from the machine; one of them, to another value than the kubelet's.
 KERNEL = (
     "vm/overcommit_memory",
@@ -71,7 +68,7 @@ def clean() -> Iterator[dict[str, list[str]]]:
         pytest.skip(reason)
     if nodes.kept() or os.geteuid() != 0:
         pytest.skip("it takes the node down, and the node is to be kept (or is not this machine's own)")
-    if UP_BEFORE:
+    if nodes.UP_BEFORE:
         pytest.skip(
             "it takes the node down, and one was up before the tests: end it by hack/node.sh down, if it is yours"
         )

@@ -160,9 +160,14 @@ def missing() -> str:
     return done.stderr.strip() if done.returncode else ""
 
 
+# Looked at while tests are still collected: what is up by then no test brought up.
+UP_BEFORE = Path("/run/fineline-node").exists()
+
+
 def kept() -> bool:
-    """Whether the cluster outlives the tests: a cluster of somebody's, or a node that is to stay."""
-    return bool(os.environ.get("FINELINE_NODE_KEEP") == "1" or os.environ.get("FINELINE_E2E_KUBECONFIG"))
+    """Whether the cluster outlives the tests: a cluster of somebody's, a node that was up before, or one that is to
+    stay."""
+    return bool(UP_BEFORE or os.environ.get("FINELINE_NODE_KEEP") == "1" or os.environ.get("FINELINE_E2E_KUBECONFIG"))
 
 
 def bring_up() -> Node:
