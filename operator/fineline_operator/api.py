@@ -164,14 +164,15 @@ class Api:
         *,
         patience: float = RETRY_WITHIN_SECONDS,
         metadata_only: bool = False,
+        strict: bool = True,
     ) -> Body:
         """Make it in the collection `path`; passing faults are tried again for `patience` seconds. `AlreadyExists`
         where the name is taken. `metadata_only` spares the way back of what is known already.
 
         A field that the API does not know is `Invalid`: by default it would be dropped, and a mistyped word of a pod
-        template with it.
+        template with it. Not so where it is not `strict`.
         """
-        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict" if strict else "Ignore"}
         accept = _METADATA_ONLY if metadata_only else _JSON
         return await self._ask("create", "POST", path, query=query, body=body, accept=accept, patience=patience)
 

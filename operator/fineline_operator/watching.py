@@ -28,6 +28,8 @@ from fineline_operator.world import World, job_known, key_of
 
 logger = logging.getLogger(__name__)
 
+_IDENTITY: Any = "fineline-operator"  # for kopf's peering, which is not used: there is a Lease
+
 WATCH_SECONDS = 30
 """The API server ends each watch after so long, with a bookmark before; it goes on where it was."""
 
@@ -160,16 +162,19 @@ class Watching:
         """Returns where a kind has come that was missing; raises whatever else ends it."""
         self._asked.clear()
         self._measure((*self._resources, "jobs"))
+        watching = await kopf.spawn_tasks(
+            registry=self._registry(),
+            settings=_settings(),
+            # Else kopf asks for the user's name, and in a pod that has none ends with an error.
+            identity=_IDENTITY,
+            standalone=True,
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+        )
         missing = asyncio.create_task(self._missing_kinds_come())
         tasks = [
+            *watching,
             missing,
-            *await kopf.spawn_tasks(
-                registry=self._registry(),
-                settings=_settings(),
-                standalone=True,
-                clusterwide=not self._namespaces,
-                namespaces=self._namespaces,
-            ),
             asyncio.create_task(self._check()),
             asyncio.create_task(self._all_kinds_are_watched()),
         ]

@@ -50,6 +50,13 @@ def test_the_analysis_judges_the_run_and_leaves_a_report(installed: Installed, u
     assert RUN.encode() in report
 
 
+def test_the_operator_has_nothing_to_complain_of(installed: Installed, undisturbed: Site) -> None:
+    words = ("logs", "-n", NAMESPACE, f"--selector=app.kubernetes.io/instance={RELEASE}", "--tail=-1", "--prefix")
+    told = installed.node.kubectl(*words).splitlines()
+    assert any('"watching ' in line for line in told)
+    assert [line for line in told if '"level": "error"' in line] == []
+
+
 def test_pods_that_are_killed_and_a_node_that_is_drained_change_no_result(
     installed: Installed, undisturbed: Site, training: Path, stage: Stage
 ) -> None:

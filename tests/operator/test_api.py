@@ -92,6 +92,17 @@ def test_the_way_back_of_a_large_object_is_spared(kubeconfig: Path, namespace: s
     asking(kubeconfig, ask)
 
 
+def test_a_field_that_the_api_server_does_not_know_is_refused_or_where_it_is_only_a_hint_left_out(
+    kubeconfig: Path, namespace: str
+) -> None:
+    path = path_of("configmaps", namespace)
+    with pytest.raises(Invalid, match=r"unknown field \"hint\""):
+        asking(kubeconfig, lambda api: api.create(path, config_map("a") | {"hint": "x"}))
+    made = asking(kubeconfig, lambda api: api.create(path, config_map("a") | {"hint": "x"}, strict=False))
+    assert made["metadata"]["name"] == "a"
+    assert "hint" not in made
+
+
 def test_only_the_object_that_was_meant_is_deleted(kubeconfig: Path, namespace: str) -> None:
     async def ask(api: Api) -> None:
         await api.create(path_of("configmaps", namespace), config_map("a"))

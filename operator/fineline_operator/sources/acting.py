@@ -44,7 +44,10 @@ class Actor:
         seen = source.seen
         body = evaluation_body(SourceIdentity(seen.name, seen.namespace, seen.uid), source.spec, template, new)
         try:
-            await self._api.create(path_of("checkpointevals", seen.namespace), body, metadata_only=True)
+            # The template was read by the same release's CRD. What a CRD of an older one does not know, whose operator
+            # comes back or which is kept by somebody else, is a hint that can be missing: `pinned[].folder`.
+            evaluations = path_of("checkpointevals", seen.namespace)
+            await self._api.create(evaluations, body, metadata_only=True, strict=False)
         except AlreadyExists:
             if await self._reader.is_own(seen, new.name):
                 return Created.BEFORE
