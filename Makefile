@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
+# Of tests at once: many wait for what goes by real time, such as a Lease that ends.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 
 # Fineline sends nothing anywhere; neither do its libraries when it runs from here.
 export HF_HUB_OFFLINE := 1
@@ -48,7 +50,7 @@ tools: ## Get the test servers (needs Go) and find Chromium: about 15 minutes on
 
 .PHONY: test
 test: setup tools lint ## Everything that needs no root
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15 tests
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15 tests
 
 .PHONY: e2e
 e2e: setup ## End to end with images on a real node of this machine; needs root (docs/node.md)

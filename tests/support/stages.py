@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -12,6 +13,8 @@ import pytest
 
 Stage = Callable[[str], AbstractContextManager[None]]
 """`with stage("install"):` puts the block's time into the table."""
+
+_STAGES = pytest.StashKey["Stages"]()
 
 
 @dataclass
@@ -46,19 +49,17 @@ class Stages:
 
 def register(config: pytest.Config) -> None:
     """Gives a run of tests the fixture `stage`, and the table its place among its closing lines."""
-    config.pluginmanager.register(_Plugin(), "stages")
+    config.stash[_STAGES] = Stages()
+    config.pluginmanager.register(sys.modules[__name__], "stages")
 
 
-class _Plugin:
-    def __init__(self) -> None:
-        self._stages = Stages()
+@pytest.fixture(scope="session")
+def stage(pytestconfig: pytest.Config) -> Stage:
+    return pytestconfig.stash[_STAGES].stage
 
-    @pytest.fixture(scope="session")
-    def stage(self) -> Stage:
-        return self._stages.stage
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if table := self._stages.table:
-            terminalreporter.section("stages")
-            for line in table:
-                terminalreporter.write_line(line)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if table := config.stash[_STAGES].table:
+        terminalreporter.section("stages")
+        for line in table:
+            terminalreporter.write_line(line)
