@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
+from scipy.stats import rankdata
 
 from fineline_analysis import isotonic
 from fineline_analysis.analyse import Analysis, analyse
+from fineline_analysis.order import _mean_ranks
 from fineline_analysis.settings import Settings
 from support.trajectories import Law, simulated
 
@@ -51,6 +53,18 @@ def test_a_crossing_is_that_of_the_isotonic_fit(values: list[float], level: floa
     assert (fit[found:] > level - 1e-9).all()
     low, high = isotonic.ends(np.array(values), noise)
     assert (float(low), float(high)) == pytest.approx((float(fit[0]), float(fit[-1])), abs=1e-9)
+
+
+@given(
+    st.integers(1, 6).flatmap(
+        lambda draws: st.lists(
+            st.lists(st.sampled_from((1.0, 2.0, 3.5, float("inf"))), min_size=draws, max_size=draws), max_size=5
+        )
+    )
+)
+def test_ranks_among_domains_are_those_of_scipy(times: list[list[float]]) -> None:
+    expected = rankdata(np.array(times), axis=0).mean(axis=1).tolist() if times else []
+    assert _mean_ranks([np.array(own) for own in times]) == pytest.approx(expected)
 
 
 def test_domains_are_ranked_by_when_they_come_half_way() -> None:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fineline.store.names
+import fineline.store.s3_answers
 import fineline.store.uri
 from fineline.errors import SpecError, StoreError
 from fineline.store import open_store, split_uri, uri_of
@@ -157,7 +158,7 @@ def test_a_path_becomes_a_file_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_examples_in_the_documentation_hold() -> None:
-    for module in (fineline.store.uri, fineline.store.names):
+    for module in (fineline.store.uri, fineline.store.names, fineline.store.s3_answers):
         done = doctest.testmod(module)
         assert done.attempted > 0
         assert done.failed == 0
