@@ -127,6 +127,7 @@ def filled() -> MemoryStore:
 
 
 QUICK = Settings(draws=20, backtest_draws=4)
+NEWER = UnitAddress("run-a", "main", 10**9, "piqa", "0" * 16).metrics
 
 
 def tables(store: Store) -> dict[str, bytes]:
@@ -230,17 +231,21 @@ def test_a_manifest_can_be_read_however_much_was_left_out_and_however_many_runs_
     assert table.filter(pl.col("code") == "Reading")["message"].to_list() == list(notices)
 
 
+def analyse_newer(store: Store) -> None:
+    """Another program publishes what it makes of one result more."""
+    store.put(NEWER, store.get(a_unit(store, "run-a")))
+    analyse_store(store.uri, store.uri, name="a", settings=QUICK)
+
+
 def test_a_program_that_is_slower_than_one_that_saw_newer_results_leaves_that_one_s(
     no_report: None, directory_store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(directory_store)
-    newer = UnitAddress("run-a", "main", 10**9, "piqa", "0" * 16).metrics
 
     def before(method: str, name: str) -> None:
         if method == "put" and name.endswith("/manifest.json"):
             monkeypatch.setattr("fineline_analysis.act.open_store", lambda uri: directory_store)
-            directory_store.put(newer, directory_store.get(a_unit(directory_store, "run-a")))
-            analyse_store(directory_store.uri, directory_store.uri, name="a", settings=QUICK)
+            analyse_newer(directory_store)
 
     monkeypatch.setattr("fineline_analysis.act.open_store", lambda uri: WatchedStore(directory_store, before))
     analyse_store(directory_store.uri, directory_store.uri, name="a", settings=QUICK)
@@ -260,14 +265,12 @@ def test_one_that_saw_newer_results_is_not_overwritten_at_the_last_moment(
     fill(store)
     if not first:
         analyse_store(store.uri, store.uri, name="a", settings=QUICK)
-    newer = UnitAddress("run-a", "main", 10**9, "piqa", "0" * 16).metrics
 
     def before(method: str, name: str) -> None:
-        if method.startswith("put") and name.endswith("/latest.json") and store.head(newer) is None:
+        if method.startswith("put") and name.endswith("/latest.json") and store.head(NEWER) is None:
             monkeypatch.setattr("fineline_analysis.act.open_store", lambda uri: store)
             time.sleep(1.1)  # by a clock of whole seconds newer, as a store's may be
-            store.put(newer, store.get(a_unit(store, "run-a")))
-            analyse_store(store.uri, store.uri, name="a", settings=QUICK)
+            analyse_newer(store)
 
     monkeypatch.setattr("fineline_analysis.act.open_store", lambda uri: WatchedStore(store, before))
     analyse_store(store.uri, store.uri, name="a", settings=QUICK)
@@ -279,10 +282,9 @@ def test_results_that_go_again_are_analysed_though_the_analysis_before_saw_newer
     no_report: None, directory_store: Store
 ) -> None:
     fill(directory_store)
-    newer = UnitAddress("run-a", "main", 10**9, "piqa", "0" * 16).metrics
-    directory_store.put(newer, b"ARROW1")
+    directory_store.put(NEWER, b"ARROW1")
     analyse_store(directory_store.uri, directory_store.uri, name="a", settings=QUICK)
-    directory_store.delete(newer)
+    directory_store.delete(NEWER)
     analyse_store(directory_store.uri, directory_store.uri, name="a", settings=QUICK)
     assert latest(directory_store, "a").commits_digest == commits_digest(listed_commits(directory_store))
 
