@@ -44,8 +44,7 @@ class Actor:
         seen = source.seen
         body = evaluation_body(SourceIdentity(seen.name, seen.namespace, seen.uid), source.spec, template, new)
         try:
-            # The template was read by the same release's CRD. What a CRD of an older one does not know, whose operator
-            # comes back or which is kept by somebody else, is a hint that can be missing: `pinned[].folder`.
+            # The CRDs may be an older release's, and not know `pinned[].folder`: a hint, without which all is listed.
             evaluations = path_of("checkpointevals", seen.namespace)
             await self._api.create(evaluations, body, metadata_only=True, strict=False)
         except AlreadyExists:
