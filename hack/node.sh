@@ -41,7 +41,7 @@ if [[ $cluster == given ]]; then
   [[ -r $kubeconfig ]] || fail "FINELINE_E2E_KUBECONFIG=$kubeconfig is no file that can be read"
 else
   kubeconfig=$state/kubeconfig
-  [[ $command =~ ^(check|up|down)$ || -r $kubeconfig ]] || fail "no node is up: hack/node.sh up"
+  [[ ! $command =~ ^(load|kubectl|host|logs)$ || -r $kubeconfig ]] || fail "no node is up: hack/node.sh up"
 fi
 kubectl() {
   local program=$state/kubectl

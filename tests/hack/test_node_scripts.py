@@ -214,3 +214,11 @@ def test_no_proxy_is_asked_for_the_node(before: dict[str, str], after: str) -> N
     twice = with_functions() + f'env -u nothing bash -c \'source "{NODE}/settings.sh"; echo "$NO_PROXY $no_proxy"\''
 
     assert bash(twice, environment=environment).stdout.split() == [after, after]
+
+
+def test_a_mistyped_word_is_answered_with_those_that_there_are_though_no_node_is_up() -> None:
+    done = in_scratch("$node dwon || echo $?; $node kubectl get pods")
+
+    assert done.stdout == "2\n"
+    assert "hack/node.sh down            ends it" in done.stderr
+    assert done.stderr.endswith("hack/node.sh: no node is up: hack/node.sh up\n")
